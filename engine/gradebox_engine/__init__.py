@@ -1,0 +1,1 @@
+"""The gradebox engine: trusted, outside the jail. Users reach it through the `gradebox` package."""

@@ -1,0 +1,225 @@
+"""Commands, their arguments and their help. What they do is in a module of their own each."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from gradebox_engine.cli.errors import BAD_INPUT, DONE, BadArgument, one_line
+
+app = typer.Typer(
+    name="gradebox",
+    help="Grades untrusted programs against tests, inside two jails.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
+Engines = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--engine",
+        metavar="HOST:PORT",
+        help="An engine to send the work to; may be given several times. Default: an embedded one.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Worker processes of an embedded engine. Default: one a core."),
+]
+
+
+def run(argv: list[str]) -> int:
+    """Parses `argv` (without the program's name), runs the command, returns its exit status."""
+    try:
+        status = app(argv, prog_name="gradebox", standalone_mode=False)
+    except TyperException as error:
+        if not argv:  # the message is the help text
+            print(error.format_message())
+            return DONE
+        print(f"gradebox: {one_line(error.format_message())}", file=sys.stderr)
+        return BAD_INPUT
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    return status if isinstance(status, int) else DONE
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        print(f"gradebox {version('gradebox')}")
+        raise typer.Exit(DONE)
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def demo(
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Published data: DIR/problems/*.jsonl.gz with DIR/samples/*.jsonl.gz.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int,
+        typer.Option(min=0, help="With --data: programs per file; 0 grades all of them."),
+    ] = 400,
+    workers: Workers = None,
+    json: Json = False,
+) -> int:
+    """Grade the shipped sample (or a folder of data) on an embedded engine and show a table."""
+    if data is not None:
+        from gradebox_engine.cli.demo_data import demo_data
+
+        return demo_data(data, limit=limit, workers=workers, as_json=json)
+    from gradebox_engine.cli.demo import demo_sample
+
+    return demo_sample(workers=workers, as_json=json)
+
+
+@app.command()
+def grade(
+    problems: Annotated[
+        Path, typer.Argument(metavar="PROBLEMS", help="JSON Lines (also .gz) or Parquet.")
+    ],
+    programs: Annotated[
+        Path, typer.Argument(metavar="PROGRAMS", help="JSON Lines (also .gz) or Parquet.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="LABELS", help="Labels: .jsonl, .jsonl.gz or .parquet."
+        ),
+    ],
+    engine: Engines = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an earlier run was ended.")
+    ] = False,
+    min_seal: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SEAL",
+            help="Weakest seal to accept: in_process, compared or sealed. Default: any.",
+        ),
+    ] = None,
+    stop_early: Annotated[
+        bool,
+        typer.Option("--stop-early", help="Skip a program's tests after the first one failed."),
+    ] = False,
+    workers: Workers = None,
+    json: Json = False,
+) -> int:
+    """Grade PROGRAMS against PROBLEMS and write one label a submission, in the order of the input.
+
+    Labels are kept from the moment they are written. Exit status: 0 done, 1 failed, 2 bad arguments
+    or input, 130 interrupted.
+    """
+    from gradebox_engine.cli import grade as command
+
+    if engine and workers is not None:
+        raise BadArgument("--workers is for an embedded engine: it does not go with --engine")
+    options = command.Options(
+        problems=problems,
+        programs=programs,
+        output=output,
+        engines=tuple(engine or ()),
+        resume=resume,
+        min_seal=min_seal,
+        stop_early=stop_early,
+        workers=workers,
+        as_json=json,
+    )
+    return command.grade(options)
+
+
+@app.command(name="run")
+def run_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The program.")],
+    stdin: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What the program reads. Default: nothing.")
+    ] = None,
+    image: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The image that it runs in.")
+    ] = None,
+    language: Annotated[str, typer.Option(help="The program's language.")] = "python",
+    engine: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Default: an embedded engine.")
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Run one program in the jails and show its output and its resource use.
+
+    Exit status: 0 when the program ended with status 0, else 1.
+    """
+    from gradebox_engine.cli import run as command
+
+    return command.run(
+        file, stdin=stdin, image=image, language=language, engine=engine, as_json=json
+    )
+
+
+@app.command()
+def serve(
+    listen: Annotated[
+        str | None,
+        typer.Option(metavar="ADDR", help="HOST:PORT or unix:PATH. Default: 127.0.0.1:50051."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes. Default: one a core.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings, TOML.")] = None,
+    embedded: Annotated[bool, typer.Option("--embedded", hidden=True)] = False,
+) -> int:
+    """Run the engine as a gRPC service until SIGINT or SIGTERM.
+
+    Settings: flags, then GRADEBOX_* of the environment, then the file, then defaults.
+    """
+    from gradebox_engine.cli import serve as command
+
+    return command.serve(listen=listen, workers=workers, config_file=config, embedded=embedded)
+
+
+@app.command()
+def doctor(
+    tier: Annotated[
+        str,
+        typer.Option(
+            help="What to ask for: grading (the engine works) or hardened (the host, too)."
+        ),
+    ] = "grading",
+    json: Json = False,
+) -> int:
+    """Show which protections this machine gives, how each was tested, and what mends it.
+
+    Exit status: 0 when every protection of the tier is there, else 1.
+    """
+    from gradebox_engine.cli import doctor as command
+
+    return command.doctor(tier=tier, as_json=json)
+
+
+@app.command()
+def bench(
+    seconds: Annotated[
+        float, typer.Option(min=0.1, help="About how long each measurement takes.")
+    ] = 5.0,
+    json: Json = False,
+) -> int:
+    """Measure throughput and CPU time per grading against baselines, in one run."""
+    from gradebox_engine.cli import bench as command
+
+    return command.bench(seconds=seconds, as_json=json)

@@ -1,0 +1,20 @@
+"""`gradebox serve`: the engine as a gRPC service."""
+
+from pathlib import Path
+
+from gradebox_engine.cli.errors import BadArgument, one_line
+
+
+def serve(
+    *, listen: str | None, workers: int | None, config_file: Path | None, embedded: bool
+) -> int:
+    """Serves until SIGINT or SIGTERM (embedded: until stdin ends); returns the exit status."""
+    from gradebox_engine.config import InvalidConfig, load_config
+    from gradebox_engine.server import run_server
+
+    flags = {"listen": listen, "workers": workers, "embedded": embedded or None}
+    try:
+        config = load_config(flags, config_file)
+    except InvalidConfig as error:
+        raise BadArgument(one_line(str(error).replace("\n", "; "))) from None
+    return run_server(config)

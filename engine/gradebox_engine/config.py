@@ -1,0 +1,90 @@
+"""The engine's one configuration object: flags > environment (GRADEBOX_*) > TOML file > defaults.
+
+It is made once, at the entry point, and passed in; nothing else reads the environment.
+In the environment a ceiling is written GRADEBOX_CEILINGS__MEMORY_BYTES=4294967296.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from gradebox_engine import machine
+from gradebox_engine.limits import Ceilings, Limits
+
+DEFAULT_LISTEN = "127.0.0.1:50051"
+
+
+class InvalidConfig(ValueError):
+    """A setting that cannot be used; the text names it and says why."""
+
+
+class EngineConfig(BaseSettings):
+    """All settings of an engine. Frozen; sizes in bytes."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GRADEBOX_", env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    listen: str = Field(DEFAULT_LISTEN, pattern=r"^(unix:.+|.*:\d+)$")
+    workers: int | None = Field(None, ge=1, le=1024)  # None: by the machine's cores and memory
+    image: str = "python"
+    ceilings: Ceilings = Ceilings()
+    max_message_bytes: int = Field(64 << 20, ge=1 << 20, le=1 << 30)
+    max_program_bytes: int = Field(8 << 20, ge=1)
+    max_queued_programs: int = Field(200_000, ge=1)
+    max_queued_bytes: int = Field(1 << 30, ge=1 << 20)
+    embedded: bool = False  # ends with the process that holds the other end of stdin
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, environment, TOML, in this order of precedence."""
+        toml = TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, toml
+
+    def with_machine(self) -> "EngineConfig":
+        """Completed by what this machine has: never more memory promised than there is."""
+        budget = machine.memory_budget()
+        workers = self.workers or machine.worker_count(
+            Limits().memory_bytes, cores=machine.usable_cores(), budget=budget
+        )
+        most = machine.memory_ceiling(workers, budget=budget)
+        ceilings = replace(self.ceilings, memory_bytes=min(self.ceilings.memory_bytes, most))
+        return self.model_copy(update={"workers": workers, "ceilings": ceilings})
+
+
+def load_config(flags: dict[str, Any], config_file: Path | None = None) -> EngineConfig:
+    """The configuration for these flags (None: not given) and this TOML file.
+
+    Raises InvalidConfig with one line a wrong setting.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    if config_file is not None and not config_file.is_file():
+        raise InvalidConfig(f"{config_file}: no such file")
+
+    class FromFile(EngineConfig):
+        model_config = SettingsConfigDict(toml_file=config_file)
+
+    try:
+        loaded = FromFile(**given)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise InvalidConfig("\n".join(lines)) from None
+    except ValueError as error:  # not TOML
+        raise InvalidConfig(f"{config_file}: {error}") from None
+    return EngineConfig.model_construct(**dict(loaded))

@@ -1,0 +1,141 @@
+"""Results on their way from the scheduler to one gRPC call: gathered into few messages."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from gradebox_engine.scheduler import Scheduler
+from gradebox_engine.work import Call, Job
+from gradebox_proto.v1 import routing_pb2 as routed
+
+GATHER_RESULTS = 32
+GATHER_S = 0.005
+
+
+@dataclass(slots=True, eq=False)
+class Answer:
+    """The answer to one request, as far as it is there and not sent."""
+
+    request_id: str
+    job: Job | None = None
+    results: list[bytes] = field(default_factory=list)
+    started: bool = False  # something of it was sent
+    done: bool = False
+    error: bytes = b""
+    listed: bool = False
+
+
+class Delivery:
+    """What one call is still to be told. `stamp` is a serialized EngineStamp."""
+
+    def __init__(self, scheduler: Scheduler, stamp: bytes) -> None:
+        self.call = Call()
+        self._scheduler = scheduler
+        self._stamp = stamp
+        self._open: dict[Answer, None] = {}  # opened, and not taken in full
+        self._ready: list[Answer] = []
+        self._count = 0  # results in them
+        self._uncollected = 0
+        self._closed = False
+        self._undone = 0
+        self._moved = asyncio.Event()
+        self._enough = asyncio.Event()
+        self._freed = asyncio.Event()
+
+    def open(self, request_id: str) -> Answer:
+        """A request has come; every one opened must become done."""
+        answer = Answer(request_id)
+        self._open[answer] = None
+        self._undone += 1
+        return answer
+
+    def close(self) -> None:
+        """No more requests will come."""
+        self._closed = True
+        self._moved.set()
+        self._enough.set()
+
+    def add(self, answer: Answer, results: list[bytes]) -> None:
+        """Results of a request; it is done when its job has no more."""
+        answer.results += results
+        self._uncollected += sum(map(len, results))
+        self._count += len(results)
+        if answer.job is None or answer.job.unfinished == 0:
+            self._done(answer)
+        self._list(answer)
+
+    def fail(self, answer: Answer, error: bytes) -> None:
+        """The request ends with a serialized ErrorDetail."""
+        answer.error = error
+        self._done(answer)
+        self._list(answer)
+
+    async def fewer_than(self, programs: int) -> None:
+        """Waits until fewer programs of the call are in flight."""
+        while self.call.in_flight >= programs:
+            self._freed.clear()
+            await self._freed.wait()
+
+    async def next(self) -> list[routed.RoutedGradeResponse]:
+        """What there is to say, once there is something; nothing when the call is at its end."""
+        while not self._ready:
+            if self._closed and not self._open:
+                return []
+            self._moved.clear()
+            await self._moved.wait()
+        if not self._enough.is_set():
+            timer = asyncio.get_running_loop().call_later(GATHER_S, self._enough.set)
+            await self._enough.wait()
+            timer.cancel()
+        self._enough.clear()
+        ready, self._ready, self._count = self._ready, [], 0
+        self._collect()
+        return [self._response(answer) for answer in ready]
+
+    async def all(self) -> list[routed.RoutedGradeResponse]:
+        """The whole answers to all requests, in their order, when all are there."""
+        while self._undone:
+            self._collect()  # the caller has agreed to get them in one piece
+            self._moved.clear()
+            await self._moved.wait()
+        self._collect()
+        return [self._response(answer) for answer in list(self._open)]
+
+    def drop(self) -> None:
+        """The caller is gone: nothing more is run for it."""
+        for answer in self._open:
+            if answer.job is not None:
+                self._scheduler.cancel(answer.job)
+        self._open.clear()
+
+    def _done(self, answer: Answer) -> None:
+        if not answer.done:
+            answer.done = True
+            self._undone -= 1
+
+    def _list(self, answer: Answer) -> None:
+        if not answer.listed:
+            answer.listed = True
+            self._ready.append(answer)
+        self._moved.set()
+        self._freed.set()
+        # Few in flight: the caller is waiting for these. Many: a moment's wait fills the message.
+        if self._count >= GATHER_RESULTS or self.call.in_flight <= self._scheduler.workers:
+            self._enough.set()
+
+    def _collect(self) -> None:
+        size, self._uncollected = self._uncollected, 0
+        self._scheduler.collected(self.call, size)
+
+    def _response(self, answer: Answer) -> routed.RoutedGradeResponse:
+        response = routed.RoutedGradeResponse(
+            request_id=answer.request_id,
+            results=answer.results,
+            engine=b"" if answer.started else self._stamp,
+            done=answer.done,
+            error=answer.error,
+        )
+        answer.results = []
+        answer.started, answer.listed = True, False
+        if answer.done:
+            del self._open[answer]
+        return response

@@ -1,0 +1,179 @@
+"""A jail's control group: memory, tasks and CPU accounting, on cgroup v2 or v1, whichever the machine has.
+
+One group a jail, made and removed by the worker (root of the host); no cgroup file system is ever mounted in a jail.
+The fork server is in the group, too, but every program's oom_score_adj is +1000 (set from the host, and out of the
+program's reach), so that what the OOM killer takes is a program. Group names carry
+the owner's pid: `sweep` removes those whose owner is gone.
+"""
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+ROOT = Path("/sys/fs/cgroup")
+_NAME = re.compile(r"gradebox-(\d+)-\d+$")
+_V1_CONTROLLERS = ("memory", "pids", "cpuacct")
+
+
+class CgroupError(OSError):
+    """The machine gives no usable control group; the message says what to do."""
+
+
+def _own_path(controller: str, proc_cgroup: str) -> str:
+    """The path of this process in one hierarchy ("" is v2's), from the text of /proc/self/cgroup."""
+    for line in proc_cgroup.splitlines():
+        _, names, path = line.split(":", 2)
+        if controller in names.split(",") if controller else names == "":
+            return path
+    return "/"
+
+
+def detect(root: Path = ROOT) -> int | None:
+    """2 when memory and pids can be had from a cgroup v2 tree at `root`, 1 when from v1 hierarchies, else None."""
+    controllers = root / "cgroup.controllers"
+    if controllers.exists() and {"memory", "pids"} <= set(controllers.read_text().split()):
+        return 2
+    if all((root / name / "cgroup.procs").exists() for name in ("memory", "pids")):
+        return 1
+    return None
+
+
+def _bases(root: Path, version: int) -> dict[str, Path]:
+    """The folder under which groups are made, for each controller."""
+    text = Path("/proc/self/cgroup").read_text()
+    if version == 2:
+        own = root / _own_path("", text).lstrip("/")
+        return {"": own if own.is_dir() else root}
+    bases = {}
+    for name in _V1_CONTROLLERS:
+        if (root / name / "cgroup.procs").exists():
+            own = root / name / _own_path(name, text).lstrip("/")
+            bases[name] = own if own.is_dir() else root / name
+    return bases
+
+
+def _delegate(base: Path) -> None:
+    """v2: lets groups under `base` have controllers; moves the processes in `base` into a leaf of it if need be."""
+    control = base / "cgroup.subtree_control"
+    wanted = [name for name in ("memory", "pids", "cpu") if name in (base / "cgroup.controllers").read_text().split()]
+    if set(wanted) <= set(control.read_text().split()):
+        return
+    request = " ".join(f"+{name}" for name in wanted)
+    try:
+        control.write_text(request)
+    except OSError:  # EBUSY: a group with processes of its own cannot hand its controllers on
+        leaf = base / "gradebox-supervisor"
+        leaf.mkdir(exist_ok=True)
+        for pid in (base / "cgroup.procs").read_text().split():
+            (leaf / "cgroup.procs").write_text(pid)
+        control.write_text(request)
+
+
+def _remove(folder: Path) -> None:
+    """Ends what is left in a group and removes it."""
+    for _ in range(50):
+        try:
+            folder.rmdir()
+            return
+        except FileNotFoundError:
+            return
+        except OSError:
+            for pid in (folder / "cgroup.procs").read_text().split():
+                try:
+                    os.kill(int(pid), signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            time.sleep(0.02)
+
+
+def sweep(root: Path = ROOT) -> int:
+    """Removes groups whose owner is dead (a worker ended by SIGKILL leaves its own). Returns how many."""
+    version = detect(root)
+    stale = set()
+    for base in _bases(root, version).values() if version else ():
+        for folder in base.glob("gradebox-*"):
+            match = _NAME.match(folder.name)
+            if match and not Path(f"/proc/{match[1]}").exists():
+                stale.add(folder)
+    for folder in stale:
+        _remove(folder)
+    return len(stale)
+
+
+class Cgroup:
+    """One jail's group. Raises CgroupError where the machine gives none."""
+
+    def __init__(self, index: int, root: Path = ROOT) -> None:
+        version = detect(root)
+        if version is None:
+            raise CgroupError("no writable cgroup with memory and pids controllers; see `gradebox doctor`")
+        self.version = version
+        bases = _bases(root, version)
+        if version == 2:
+            _delegate(bases[""])
+        name = f"gradebox-{os.getpid()}-{index}"
+        self._folders = {controller: base / name for controller, base in bases.items()}
+        for folder in self._folders.values():
+            folder.mkdir(exist_ok=True)
+        memory = self._folder("memory")
+        self._memory_limit = memory / ("memory.max" if version == 2 else "memory.limit_in_bytes")
+        self._swap_limit = memory / ("memory.swap.max" if version == 2 else "memory.memsw.limit_in_bytes")
+        self._memory_events = memory / ("memory.events" if version == 2 else "memory.oom_control")
+        self._memory_usage = memory / ("memory.current" if version == 2 else "memory.usage_in_bytes")
+        self._limit_bytes = 0
+        self._tasks = 0
+
+    def _folder(self, controller: str) -> Path:
+        return self._folders["" if self.version == 2 else controller]
+
+    def add(self, pid: int) -> None:
+        """Moves a process into the group."""
+        for folder in self._folders.values():
+            (folder / "cgroup.procs").write_text(str(pid))
+
+    def set_memory(self, limit_bytes: int) -> None:
+        """Limits memory (page cache and scratch files included), and swap to none on top of it."""
+        if limit_bytes == self._limit_bytes:
+            return
+        # v1: the limit of memory alone may never stand above that of memory and swap, so mind the order.
+        files = [self._memory_limit]
+        if self._swap_limit.exists():
+            raising = limit_bytes > self._limit_bytes and self._limit_bytes
+            files = [self._swap_limit, self._memory_limit] if raising else [self._memory_limit, self._swap_limit]
+        for file in files:
+            file.write_text("0" if file.name == "memory.swap.max" else str(limit_bytes))
+        self._limit_bytes = limit_bytes
+
+    def set_tasks(self, limit: int) -> None:
+        """Limits processes and threads together."""
+        if limit != self._tasks:
+            (self._folder("pids") / "pids.max").write_text(str(limit))
+            self._tasks = limit
+
+    def oom_kills(self) -> int:
+        """How many processes of the group the OOM killer has taken so far."""
+        for line in self._memory_events.read_text().splitlines():
+            name, _, value = line.partition(" ")
+            if name == "oom_kill":
+                return int(value)
+        return 0
+
+    def memory_bytes(self) -> int:
+        """What the group uses now."""
+        return int(self._memory_usage.read_text())
+
+    def cpu_time_s(self) -> float:
+        """CPU time of everything that ever ran in the group."""
+        if self.version == 2:
+            for line in (self._folder("") / "cpu.stat").read_text().splitlines():
+                if line.startswith("usage_usec "):
+                    return int(line.split()[1]) / 1e6
+            return 0.0
+        return int((self._folder("cpuacct") / "cpuacct.usage").read_text()) / 1e9
+
+    def remove(self) -> None:
+        """Ends every process in the group and removes it."""
+        for folder in self._folders.values():
+            _remove(folder)

@@ -1,0 +1,227 @@
+"""Starts one nsjail jail with a warm fork server in it, and asks the fork server for sandboxed processes.
+
+nsjail's part: user (two uids mapped to ids of the host that nobody has), PID, mount, network (none, not even
+loopback), IPC, UTS and cgroup namespaces, no_new_privs, a system call policy over everything, a read-only root.
+The worker's part: the root's mounts (rootfs), the control group, and the right to kill: a process in the jail is ended
+from here, by its pid on the host, which the kernel itself tells us (SCM_CREDENTIALS): no word of the jail's is taken.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nsjail.config import Exe, IdMap, MountPt, NsJailConfig
+from nsjail.enums import LogLevel, RLimitType
+from nsjail.runner import resolve_nsjail_path
+from nsjail.serializers import to_file
+
+from gradebox_engine.images import INSIDE_FOLDER, Image
+from gradebox_engine.jail import cgroup, rootfs, seccomp
+from gradebox_inside import codec
+
+PROGRAM_UID, ORACLE_UID = 1000, 1001
+_HOST_UID_BASE = 1 << 30  # far above any account's
+_STACK_MIB = 64
+_ANSWER_BYTES = 1 << 16
+_START_TIMEOUT_S = 30.0
+_ANSWER_TIMEOUT_S = 20.0
+# No folder that a program can write, and none of ours, stays on the module search path.
+_START = (
+    f"import sys; sys.path.insert(0, {str(Path(INSIDE_FOLDER).parent)!r}); "
+    "from gradebox_inside import forkserver; del sys.path[0]; forkserver.main()"
+)
+_UCRED = struct.Struct("3i")
+
+PROTECTIONS = (
+    "user-namespace", "pid-namespace", "mount-namespace", "network-namespace", "ipc-namespace", "uts-namespace",
+    "no-new-privs", "jail-seccomp", "program-seccomp", "uid-separation", "no-capabilities", "read-only-root",
+    "private-scratch", "rlimits", "sealed-judge",
+)  # fmt: skip
+
+
+class JailDied(RuntimeError):
+    """The jail or its fork server is gone or does not answer: the engine's fault, never the program's."""
+
+
+@dataclass(frozen=True)
+class Exited:
+    """How a process ended: wait status, CPU time and peak memory, as its parent (the fork server) was told."""
+
+    status: int
+    cpu_time_s: float
+    memory_bytes: int
+
+
+def _config(image: Image, root: Path, index: int) -> NsJailConfig:
+    base = _HOST_UID_BASE + (os.getpid() * 8 + index % 8) * 4
+    ids = [IdMap("0", str(base)), IdMap(str(PROGRAM_UID), str(base + 1)), IdMap(str(ORACLE_UID), str(base + 2))]
+    hard = RLimitType.HARD  # the sandbox sets every program's own limits
+    return NsJailConfig(
+        hostname="gradebox",
+        cwd="/",
+        time_limit=0,
+        nice_level=0,
+        keep_caps=True,  # in the jail's user namespace only: the fork server makes namespaces and mounts
+        uidmap=ids,
+        gidmap=ids,
+        envar=[f"{name}={value}" for name, value in image.environment.items()],
+        rlimit_as_type=hard,
+        rlimit_cpu_type=hard,
+        rlimit_fsize_type=hard,
+        rlimit_nofile=1024,
+        rlimit_nproc_type=hard,
+        rlimit_stack=_STACK_MIB,
+        rlimit_stack_type=RLimitType.VALUE,
+        rlimit_memlock=0,
+        rlimit_memlock_type=RLimitType.VALUE,
+        rlimit_msgqueue=0,
+        rlimit_msgqueue_type=RLimitType.VALUE,
+        iface_no_lo=True,
+        mount=[
+            MountPt(src=str(root), dst="/", is_bind=True),
+            MountPt(src="/proc", dst="/proc", fstype="proc", rw=True),  # nested ones need a whole one beneath
+        ],
+        seccomp_string=[seccomp.jail_policy()],
+        log_level=LogLevel.ERROR,
+        exec_bin=Exe(path=image.interpreter, arg=["-s", "-B", "-P", "-c", _START]),
+    )
+
+
+class Jail:
+    """One warm jail. `start` before use; `close` ends everything in it. Not thread-safe."""
+
+    def __init__(self, image: Image, index: int) -> None:
+        self.image = image
+        self._index = index
+        self._group: cgroup.Cgroup | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="gradebox-jail-")
+        self._log = tempfile.TemporaryFile()
+        self.base_memory_bytes = 0
+
+    @property
+    def protections(self) -> tuple[str, ...]:
+        """The protections that are active on this machine."""
+        return PROTECTIONS + ((f"cgroup-v{self._group.version}",) if self._group else ())
+
+    def start(self) -> None:
+        """Starts nsjail and waits for the fork server. Raises JailDied with nsjail's own words, or CgroupError."""
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> None:
+        self._group = cgroup.Cgroup(self._index)
+        root = Path(self._folder.name) / "root"
+        root.mkdir(mode=0o755)
+        rootfs.build(self.image, root)
+        os.chmod(self._folder.name, 0o755)
+        config_file = Path(self._folder.name) / "nsjail.cfg"
+        to_file(_config(self.image, root, self._index), config_file)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.settimeout(_START_TIMEOUT_S)
+        group = self._group
+
+        def enter_group() -> None:  # between fork and exec: the jail never runs outside its group
+            group.add(os.getpid())
+            with contextlib.suppress(PermissionError):  # takes CAP_SYS_RESOURCE; programs stand at +1000 in any case
+                Path("/proc/self/oom_score_adj").write_text("-1000")
+
+        self._process = subprocess.Popen(
+            [str(resolve_nsjail_path(None)), "--config", str(config_file)],
+            stdin=theirs.fileno(),
+            stdout=self._log,
+            stderr=self._log,
+            preexec_fn=enter_group,
+        )
+        theirs.close()
+        self._control = ours
+        filters = {"one": seccomp.program_filter(False), "many": seccomp.program_filter(True)}
+        self._ask(("config", filters, list(self.image.warm_modules)))
+        ours.settimeout(_ANSWER_TIMEOUT_S)
+        self.base_memory_bytes = group.memory_bytes()
+
+    def _ask(self, request: tuple[Any, ...], descriptors: tuple[int, ...] = ()) -> tuple[Any, ...]:
+        assert self._control is not None
+        try:
+            socket.send_fds(self._control, [codec.encode(request)], descriptors)
+            data = self._control.recv(_ANSWER_BYTES)
+            answer = codec.decode(data) if data else ()
+        except (OSError, codec.CodecError) as error:
+            raise JailDied(f"the jail does not answer: {error!r}; {self._last_words()}") from error
+        if type(answer) is not tuple or not answer:
+            raise JailDied(f"the jail ended; {self._last_words()}")
+        if answer[0] == "error":
+            raise JailDied(f"the fork server failed: {answer[1]}")
+        return answer
+
+    def _last_words(self) -> str:
+        self._log.seek(0)
+        lines = [
+            line
+            for line in self._log.read()[-4000:].decode(errors="replace").splitlines()
+            if "no version information" not in line
+        ]
+        return "nsjail said: " + (" | ".join(lines[-4:]) or "nothing")
+
+    def limit(self, memory_bytes: int, tasks: int) -> None:
+        """Sets what the programs of the next submission may use together, on top of the fork server's own."""
+        assert self._group is not None
+        self._group.set_memory(self.base_memory_bytes + memory_bytes)
+        self._group.set_tasks(tasks + 2)  # nsjail and the fork server
+
+    def oom_kills(self) -> int:
+        """How many processes the OOM killer has taken in this jail so far."""
+        assert self._group is not None
+        return self._group.oom_kills()
+
+    def cpu_time_s(self) -> float:
+        """CPU time of everything that ever ran in this jail."""
+        assert self._group is not None
+        return self._group.cpu_time_s()
+
+    def spawn(self, spec: dict[str, Any], descriptors: tuple[int, ...]) -> int:
+        """Asks for a sandboxed process and returns its pid in the jail. Raises JailDied.
+
+        descriptors: channel, stdin, stdout, stderr and perhaps a peer.
+        """
+        answer = self._ask(("spawn", spec), descriptors)
+        return int(answer[1])
+
+    def reap(self, pid: int) -> Exited:
+        """Waits for a process that is dead or was killed. Raises JailDied."""
+        answer = self._ask(("reap", pid))
+        return Exited(status=int(answer[2]), cpu_time_s=float(answer[3]), memory_bytes=int(answer[4]))
+
+    def close(self) -> None:
+        """Ends the jail and everything in it, and removes its folders and groups."""
+        if self._control is not None:
+            self._control.close()
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+        if self._group is not None:
+            self._group.remove()
+        self._log.close()
+        root = Path(self._folder.name) / "root"
+        if os.path.ismount(root):
+            rootfs.remove(root)
+        self._folder.cleanup()
+
+
+def credentials_of(ancillary: list[tuple[int, int, bytes]]) -> int:
+    """The sender's pid on this side, as the kernel attached it to a message. Raises JailDied when it did not."""
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
+            return int(_UCRED.unpack(data[: _UCRED.size])[0])
+    raise JailDied("the kernel attached no credentials to the hello")

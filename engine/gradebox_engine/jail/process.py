@@ -1,0 +1,287 @@
+"""One sandboxed process, seen from the worker: its channel, its output, its clocks, its end.
+
+Everything it sends is hostile: frames are bounded, output is counted and drained while it runs, silence costs only its
+own submission. Its clocks are read here, on the host's side, from its pid on the host.
+"""
+
+import os
+import select
+import signal
+import socket
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from gradebox_engine.jail.launch import (
+    ORACLE_UID,
+    PROGRAM_UID,
+    Exited,
+    Jail,
+    JailDied,
+    credentials_of,
+)
+from gradebox_engine.limits import Limits
+from gradebox_inside import codec
+from gradebox_inside.frames import FrameReader
+
+MAX_FRAME_BYTES = 24 << 20
+_READ_BYTES = 1 << 16
+_HELLO_TIMEOUT_S = 20.0
+_NULL = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+
+
+@dataclass
+class Output:
+    """One output stream: what was kept (bounded) and how much there was."""
+
+    keep_bytes: int
+    kept: bytearray = field(default_factory=bytearray)
+    total_bytes: int = 0
+
+    def add(self, data: bytes) -> None:
+        self.total_bytes += len(data)
+        room = self.keep_bytes - len(self.kept)
+        if room > 0:
+            self.kept += data[:room]
+
+
+class SandboxedProcess:
+    """A program's or an oracle's process. Create with `start`; `end` it always (it is a context manager)."""
+
+    def __init__(self, jail: Jail, limits: Limits, keep_output: bool) -> None:
+        self._jail = jail
+        self._channel: socket.socket
+        self._reader = FrameReader(MAX_FRAME_BYTES)
+        self._frames: list[bytes] = []
+        keep = limits.output_bytes if keep_output else 0
+        self.stdout, self.stderr = Output(keep), Output(keep)
+        self._streams: dict[int, Output] = {}
+        self.jail_pid = 0
+        self.host_pid = 0
+        self._clock_id = 0
+        # With children of its own, its own clock is not the whole tree's: the jail's is, from its start on.
+        self.counts_jail = limits.processes > 1
+        self._jail_cpu_s = jail.cpu_time_s() if self.counts_jail else 0.0
+        self.closed = False  # its end of the channel is closed: dead, or as good as
+        self.exited: Exited | None = None
+
+    @classmethod
+    def start(
+        cls,
+        jail: Jail,
+        limits: Limits,
+        *,
+        role: str = "program",
+        stdin: int | None = None,
+        keep_output: bool = False,
+        peer: socket.socket | None = None,
+        scratch_of: int = 0,
+        cpu_backstop_s: float,
+    ) -> "SandboxedProcess":
+        """Spawns a process and waits until it stands in its sandbox. Raises JailDied."""
+        self = cls(jail, limits, keep_output)
+        shared_uid = role == "program" or scratch_of
+        spec = {
+            "role": role,
+            "uid": PROGRAM_UID if shared_uid else ORACLE_UID,
+            "filter": "many" if role == "program" and limits.processes > 1 else "one",
+            "disk_bytes": limits.disk_bytes,
+            "memory_bytes": limits.memory_bytes,
+            "processes": limits.processes,
+            "cpu_backstop_s": int(cpu_backstop_s) + 2,
+            "scratch_of": scratch_of,
+        }
+        self._channel, theirs = socket.socketpair()
+        self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        write_fd = err_fd = _NULL
+        if role == "program":
+            write_fd = err_fd = self._pipe(self.stdout)
+            if keep_output:
+                err_fd = self._pipe(self.stderr)
+        descriptors = (theirs.fileno(), _NULL if stdin is None else stdin, write_fd, err_fd)
+        try:
+            self.jail_pid = jail.spawn(spec, descriptors if peer is None else (*descriptors, peer.fileno()))
+        finally:
+            theirs.close()
+            for fd in {write_fd, err_fd} - {_NULL}:
+                os.close(fd)
+        self._hello()
+        return self
+
+    def _pipe(self, output: Output) -> int:
+        read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(read_fd, False)
+        self._streams[read_fd] = output
+        return write_fd
+
+    def _hello(self) -> None:
+        self._channel.settimeout(_HELLO_TIMEOUT_S)
+        try:
+            said, ancillary, _, _ = self._channel.recvmsg(512, 256)
+        except TimeoutError as error:
+            raise JailDied("a new process did not reach its sandbox in time") from error
+        if said != b"!":
+            raise JailDied(f"a process could not be sandboxed: {said[1:].decode(errors='replace') or 'it died'}")
+        self.host_pid = credentials_of(ancillary)
+        self._clock_id = (~self.host_pid << 3) | 2  # CPUCLOCK_SCHED of that process, all its threads
+        self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
+        self._channel.setblocking(False)
+        # The OOM killer is to take this process, not the fork server. It cannot be taken back from inside, where /proc
+        # is read-only.
+        with open(f"/proc/{self.host_pid}/oom_score_adj", "w") as file:
+            file.write("1000")
+
+    def __enter__(self) -> "SandboxedProcess":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def send(self, *messages: tuple[Any, ...]) -> None:
+        """Sends messages. A process that does not read them holds up nobody: its output is drained meanwhile."""
+        parts = []
+        for message in messages:
+            payload = codec.encode(message, budget=_OUTGOING)
+            parts += [len(payload).to_bytes(4, "little"), payload]
+        data = memoryview(b"".join(parts))
+        deadline = time.monotonic() + _HELLO_TIMEOUT_S
+        while data and not self.closed:
+            try:
+                data = data[self._channel.send(data) :]
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    return  # it does not read: the limits on its time will say so
+                readable, _, _ = select.select(list(self._streams), [self._channel], [], 0.05)
+                for fd in readable:
+                    self._drain(fd)
+            except OSError:
+                self.closed = True
+
+    def wait(self, timeout_s: float, also: int | None = None) -> bool:
+        """Reads what there is, waiting up to `timeout_s`. False when the time passed with nothing to read.
+
+        also: one more descriptor to wake up for (another process's channel, a pidfd); it is not read here.
+        """
+        poller = select.poll()
+        if not self.closed:
+            poller.register(self._channel, select.POLLIN)
+        for fd in self._streams:
+            poller.register(fd, select.POLLIN)
+        if also is not None:
+            poller.register(also, select.POLLIN)
+        ready = poller.poll(max(0.0, timeout_s) * 1000)
+        for fd, _ in ready:
+            if fd in self._streams:
+                self._drain(fd)
+            elif fd != also:
+                self._receive()
+        return bool(ready)
+
+    def _receive(self) -> None:
+        try:
+            data = self._channel.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.closed = True
+            return
+        try:
+            self._frames += self._reader.feed(data)
+        except codec.CodecError:
+            self.closed = True  # nothing more that it says can be read
+
+    def _drain(self, fd: int) -> None:
+        try:
+            data = os.read(fd, _READ_BYTES)
+        except BlockingIOError:
+            return
+        if data:
+            self._streams[fd].add(data)
+        else:
+            os.close(fd)
+            del self._streams[fd]
+
+    def drain_all(self) -> None:
+        """Reads what is left of the output of a process that has ended."""
+        for fd in list(self._streams):
+            while fd in self._streams:
+                before = self._streams[fd].total_bytes
+                self._drain(fd)
+                if fd in self._streams and self._streams[fd].total_bytes == before:
+                    break
+
+    def next_frame(self) -> tuple[Any, ...] | None:
+        """The next complete message, or None. A malformed one closes the channel."""
+        if not self._frames:
+            return None
+        payload = self._frames.pop(0)
+        try:
+            message = codec.decode(payload, budget=_INCOMING)
+        except (codec.CodecError, codec.OverBudget):
+            self.closed = True
+            return None
+        if type(message) is not tuple or not message or type(message[0]) is not str:
+            self.closed = True
+            return None
+        return message
+
+    def ended(self, pidfd: int) -> bool:
+        """Whether the process behind `pidfd` has ended."""
+        return bool(select.select([pidfd], [], [], 0)[0])
+
+    @property
+    def channel_fd(self) -> int:
+        """The channel's descriptor, for waiting on two processes at once."""
+        return self._channel.fileno()
+
+    @property
+    def output_bytes(self) -> int:
+        """How much it has written so far, both streams together."""
+        return self.stdout.total_bytes + self.stderr.total_bytes
+
+    def cpu_time_s(self) -> float:
+        """CPU time of the process so far, all threads (and all children's, where it may have any), from the host."""
+        if self.counts_jail:
+            return self._jail.cpu_time_s() - self._jail_cpu_s
+        if self.exited is not None:
+            return self.exited.cpu_time_s
+        try:
+            return time.clock_gettime(self._clock_id)
+        except OSError:  # a dead process whose clock is gone
+            return 0.0
+
+    def queued_s(self) -> float:
+        """How long its main thread has waited for a processor so far: the machine's load, not its own doing."""
+        try:
+            with open(f"/proc/{self.host_pid}/schedstat") as file:
+                return int(file.read().split()[1]) / 1e9
+        except (OSError, IndexError, ValueError):
+            return 0.0
+
+    def end(self) -> Exited:
+        """Kills the process and everything that it started, and reaps it. Raises JailDied."""
+        if self.exited is None:
+            if self.host_pid:
+                try:
+                    os.kill(self.host_pid, signal.SIGKILL)  # a zombie until it is reaped: the number cannot be reused
+                except ProcessLookupError:
+                    pass
+            try:
+                self.exited = self._jail.reap(self.jail_pid)
+            finally:
+                self._channel.close()
+                for fd in self._streams:
+                    os.close(fd)
+                self._streams.clear()
+        return self.exited
+
+    def finish(self) -> Exited:
+        """Like `end`, for one that has ended by itself: what it wrote last is read first."""
+        self.drain_all()
+        return self.end()
+
+
+_OUTGOING = codec.Budget(nodes=1 << 24, depth=256, bytes=1 << 28)  # ours: as large as a request may be
+_INCOMING = codec.Budget(nodes=1_100_000, depth=140, bytes=MAX_FRAME_BYTES)

@@ -1,0 +1,272 @@
+"""The worker processes of an engine and the sockets to them.
+
+Theory of operation. The front process starts `workers` worker processes, each with one end of a
+unix socket pair and nothing else but stderr. A worker builds its jail, says hello, and from then on
+answers chunks. It ends at end of file on its socket: when the pool closes it, or when the front
+dies in any way, since the kernel then closes the front's end. Whoever dies first, nobody is left.
+
+The pool replaces a worker that ends by itself, later and later when new ones keep dying before they
+say hello; after START_FAILURES of those in a row and with no worker left it tells the scheduler to
+give up on what is queued, and goes on trying.
+
+Frames, both ways: u32 length, little-endian, of what follows; u8 type; payload.
+  1  front→worker GradeRequest, worker→front GradeResponse; request_id is the chunk's number
+  2  u64 chunk number, then RunRequest or RunResponse
+  3  u64 chunk number: give it up (the answer is a last, empty response)
+  4  worker→front, once: JSON {"pid", "python", "image", "protections", …}, the jail is warm
+  5  worker→front: JSON {"job": chunk number or null, "message"}, the jail died under it
+"""
+
+import asyncio
+import contextlib
+import json
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+
+from gradebox_engine.scheduler import Scheduler
+from gradebox_engine.work import Chunk, Worker
+from gradebox_proto.v1 import grading_pb2 as wire
+from gradebox_proto.v1 import routing_pb2 as routed
+
+GRADE, RUN, CANCEL, HELLO, FAULT = range(1, 6)
+MAX_FRAME_BYTES = 1 << 30
+START_FAILURES = 4
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 5.0
+RESPAWN_MIN_S, RESPAWN_MAX_S = 0.05, 5.0
+SILENCE_CHECK_S = 1.0
+
+_HEADER = struct.Struct("<IB")
+_NUMBER = struct.Struct("<Q")
+_log = structlog.get_logger("pool")
+
+
+class _Connection(asyncio.Protocol):
+    """One worker's socket: a WorkerLink for the scheduler, frames for the worker."""
+
+    def __init__(self, pool: "Pool", process: "subprocess.Popen[bytes]") -> None:
+        self._pool = pool
+        self._scheduler = pool.scheduler
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport | None = None
+        self._start_timer: asyncio.TimerHandle | None = None
+        self.process = process
+        self.worker: Worker | None = None
+        self.hello: dict[str, Any] | None = None
+        self.reason = ""
+        self.lost = asyncio.Event()
+
+    # --- asyncio.Protocol -----------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=1 << 30)  # the scheduler bounds what is under way
+        loop = asyncio.get_running_loop()
+        self._start_timer = loop.call_later(START_TIMEOUT_S, self.kill, "did not start in time")
+
+    def data_received(self, data: bytes) -> None:
+        buffer = self._buffer
+        buffer += data
+        start, end = 0, len(buffer)
+        while end - start >= _HEADER.size:
+            length, kind = _HEADER.unpack_from(buffer, start)
+            if length > MAX_FRAME_BYTES:
+                self.kill(f"sent a frame of {length} bytes")
+                return
+            if end - start < 4 + length:
+                break
+            payload = bytes(memoryview(buffer)[start + _HEADER.size : start + 4 + length])
+            start += 4 + length
+            self._frame(kind, payload)
+        del buffer[:start]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._start_timer is not None:
+            self._start_timer.cancel()
+        self.lost.set()
+
+    # --- WorkerLink -----------------------------------------------------------------------------
+
+    def send(self, chunk: Chunk, with_suite: bool) -> None:
+        job = chunk.job
+        if job.run:
+            self._send(RUN, _NUMBER.pack(chunk.number) + chunk.programs[chunk.first_index])
+            return
+        request = routed.RoutedGradeRequest(
+            request_id=str(chunk.number),
+            programs=chunk.programs.values(),
+            stop_early=job.stop_early,
+            first_index=chunk.first_index,
+        )
+        if with_suite:
+            request.suite = job.suite.data
+        else:
+            request.suite_sha256 = job.suite.key
+        self._send(GRADE, request.SerializeToString())
+
+    def cancel(self, number: int) -> None:
+        self._send(CANCEL, _NUMBER.pack(number))
+
+    def kill(self, reason: str) -> None:
+        self.reason = self.reason or reason
+        self.process.kill()
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Ends the worker by end of file."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def _send(self, kind: int, payload: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.writelines((_HEADER.pack(len(payload) + 1, kind), payload))
+
+    def _frame(self, kind: int, payload: bytes) -> None:
+        if self.worker is None:
+            if kind == HELLO and not self.lost.is_set():
+                self._hello(payload)
+            return
+        match kind:
+            case 1:  # GRADE
+                self._graded(routed.RoutedGradeResponse.FromString(payload))
+            case 2:  # RUN
+                number = _NUMBER.unpack_from(payload)[0]
+                results = [(0, False, payload[_NUMBER.size :])]
+                self._scheduler.on_results(self.worker, number, results, True)
+            case 5:  # FAULT
+                fault = json.loads(payload)
+                _log.warning("jail died", pid=self.process.pid, reason=fault["message"])
+                self._scheduler.on_fault(self.worker, fault.get("job"), fault["message"])
+
+    def _hello(self, payload: bytes) -> None:
+        if self._start_timer is not None:
+            self._start_timer.cancel()
+        self.hello = json.loads(payload)
+        self._pool.on_hello(self)
+        self.worker = self._scheduler.add_worker(self)
+
+    def _graded(self, response: routed.RoutedGradeResponse) -> None:
+        assert self.worker is not None
+        number = int(response.request_id)
+        results = []
+        for data in response.results:
+            head = routed.ResultHead.FromString(data)
+            results.append((head.index, head.verdict == wire.ENGINE_ERROR, data))
+        self._scheduler.on_results(self.worker, number, results, response.done)
+
+
+class Pool:
+    """Keeps `size` workers running. `command` starts one; `--fd N` and the rest are added to it."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        *,
+        size: int,
+        config: dict[str, Any],
+        command: Sequence[str] = (sys.executable, "-m", "gradebox_engine.worker"),
+    ) -> None:
+        self.scheduler = scheduler
+        self.hello: dict[str, Any] = {}
+        self._size = size
+        self._config = config
+        self._command = tuple(command)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._connections: dict[int, _Connection] = {}
+        self._ready = asyncio.Event()
+        self._failures = 0
+        self._stopping = asyncio.Event()
+
+    async def start(self) -> None:
+        """Starts the workers and waits for the first to be ready.
+
+        Raises RuntimeError when none can be started.
+        """
+        self._tasks = [asyncio.create_task(self._keep(place)) for place in range(self._size)]
+        self._tasks.append(asyncio.create_task(self._watch()))
+        await self._ready.wait()
+        if not self.scheduler.workers:
+            raise RuntimeError("no worker could be started; the reason is in the log")
+
+    async def stop(self) -> None:
+        """Ends all workers and waits for them."""
+        self._stopping.set()
+        for connection in self._connections.values():
+            connection.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def on_hello(self, connection: _Connection) -> None:
+        """A worker is ready."""
+        assert connection.hello is not None
+        self.hello = connection.hello
+        self._failures = 0
+        self._ready.set()
+        _log.info("worker ready", pid=connection.process.pid)
+
+    async def _keep(self, place: int) -> None:
+        """Runs one worker after the other in a place of the pool."""
+        while not self._stopping.is_set():
+            connection = await self._spawn(place)
+            await connection.lost.wait()
+            if connection.worker is not None and not self._stopping.is_set():
+                reason = connection.reason or "the worker died"
+                self.scheduler.remove_worker(connection.worker, reason)
+            status = await self._end(connection.process)
+            del self._connections[place]
+            if self._stopping.is_set():
+                return
+            _log.error("worker ended", pid=connection.process.pid, status=status,
+                       reason=connection.reason)  # fmt: skip
+            await self._after_failure(started=connection.worker is not None)
+
+    async def _spawn(self, place: int) -> _Connection:
+        ours, theirs = socket.socketpair()
+        config = json.dumps({**self._config, "index": place})
+        with theirs:
+            arguments = ["--fd", str(theirs.fileno()), "--config-json", config]
+            process = subprocess.Popen(
+                [*self._command, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+        ours.setblocking(False)
+        connection = self._connections[place] = _Connection(self, process)
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: connection, sock=ours)
+        return connection
+
+    async def _end(self, process: "subprocess.Popen[bytes]") -> int:
+        """Waits for a worker whose socket is closed; kills it when that takes too long."""
+        for _ in range(int(STOP_TIMEOUT_S / 0.02)):
+            if (status := process.poll()) is not None:
+                return status
+            await asyncio.sleep(0.02)
+        process.kill()
+        return await asyncio.to_thread(process.wait)
+
+    async def _after_failure(self, *, started: bool) -> None:
+        if started:
+            return
+        self._failures += 1
+        if self._failures >= START_FAILURES:
+            self.scheduler.give_up("no worker can be started")
+            self._ready.set()
+        delay_s = min(RESPAWN_MAX_S, RESPAWN_MIN_S * 2**self._failures)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), delay_s)
+
+    async def _watch(self) -> None:
+        while not self._stopping.is_set():
+            self.scheduler.check_silence()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), SILENCE_CHECK_S)

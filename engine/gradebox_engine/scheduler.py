@@ -1,0 +1,344 @@
+"""Who works on what next: pure asyncio logic, without processes, sockets or gRPC.
+
+A *job* is one request: programs of one problem (or one program to run). It belongs to a *call*, the
+unit of fair share. Jobs are cut into *chunks* that a worker gets one after the other:
+
+- Fair share: every call has a virtual time that grows by the worker seconds it was given; the call
+  that is furthest behind is served next. A new call starts at the present, so it neither waits
+  behind bulk work nor is paid for having been away.
+- Chunks aim at 50 ms of work, by what the problem's earlier programs took, so that small requests
+  get in between, and all workers finish a job at about the same time.
+- A worker has one chunk, and a second one waiting where the first should not take long.
+- Back-pressure: a call whose results are not collected gets no further chunks.
+- A worker that dies, or whose jail does, is the engine's fault: the programs it was working on run
+  once more, each in a chunk of its own and on another worker if there is one, then get
+  ENGINE_ERROR. Programs in a chunk that only waited are queued again as if nothing had happened.
+- A worker silent for longer than one program of its chunk can take by its limits is killed.
+"""
+
+import asyncio
+import heapq
+import time
+from collections.abc import Sequence
+
+from gradebox_engine.work import Call, Chunk, Job, NoWorkers, QueueFull, Worker, WorkerLink
+
+CHUNK_TARGET_S = 0.05
+CHUNK_MAX_PROGRAMS = 16
+CHUNK_MAX_BYTES = 4 << 20
+FIRST_CHUNK_PROGRAMS = 4  # of a problem whose cost is unknown
+PREFETCH_BELOW_S = 0.1
+COST_GUESS_S = 0.005
+COST_WEIGHT = 0.3  # of the newest chunk in the moving average
+UNCOLLECTED_MAX_BYTES = 8 << 20  # of results, a call
+ATTEMPTS = 2
+SUITES_PER_WORKER = 48  # fewer than a worker remembers
+
+
+class Scheduler:
+    """Bounded queue, fair share, chunks, retries; see the module's text.
+
+    Once `max_programs` or `max_bytes` are queued, no job is taken until there are fewer.
+    """
+
+    def __init__(self, *, max_programs: int, max_bytes: int) -> None:
+        self._max_programs = max_programs
+        self._max_bytes = max_bytes
+        self._queued_programs = 0
+        self._queued_bytes = 0
+        self._heap: list[tuple[float, int, Call]] = []
+        self._now_s = 0.0  # virtual
+        self._sequence = 0
+        self._workers: dict[Worker, None] = {}
+        self._cost_s = COST_GUESS_S
+        self._unusable: str | None = None
+        self._room = asyncio.Event()
+        self._room.set()
+
+    # --- requests -------------------------------------------------------------------------------
+
+    def submit(self, job: Job) -> None:
+        """Queues a job. Raises QueueFull or NoWorkers."""
+        if self._unusable is not None and not self._workers:
+            raise NoWorkers(self._unusable)
+        programs, size = len(job.pending), sum(len(source) for _, source in job.pending)
+        if not self._room.is_set():
+            raise QueueFull(
+                f"{self._queued_programs} programs ({self._queued_bytes} bytes) are waiting"
+            )
+        job.unfinished, job.queued_bytes = programs, size
+        job.call.in_flight += programs
+        self._queued_programs += programs
+        self._queued_bytes += size
+        if self._queued_programs >= self._max_programs or self._queued_bytes >= self._max_bytes:
+            self._room.clear()
+        job.call.jobs.append(job)
+        self._enqueue(job.call)
+        self._pump()
+
+    async def room(self) -> None:
+        """Waits until the queue is not full."""
+        await self._room.wait()
+
+    def cancel(self, job: Job) -> None:
+        """Drops what is left of a job; nothing is emitted any more."""
+        if job.closed:
+            return
+        self._dequeued(len(job.pending) + len(job.retries), job.queued_bytes)
+        job.queued_bytes = 0
+        job.pending.clear()
+        job.retries.clear()
+        self._close(job)
+        for worker in self._workers:
+            for chunk in worker.chunks:
+                if chunk.job is job:
+                    worker.link.cancel(chunk.number)
+
+    def collected(self, call: Call, size: int) -> None:
+        """The caller took `size` bytes of results."""
+        held_back = call.uncollected_bytes >= UNCOLLECTED_MAX_BYTES
+        call.uncollected_bytes -= size
+        if held_back:
+            self._enqueue(call)
+            self._pump()
+
+    # --- workers --------------------------------------------------------------------------------
+
+    @property
+    def workers(self) -> int:
+        """How many workers are ready."""
+        return len(self._workers)
+
+    def add_worker(self, link: WorkerLink) -> Worker:
+        """A worker is ready for work."""
+        worker = Worker(link)
+        self._workers[worker] = None
+        self._unusable = None
+        self._pump()
+        return worker
+
+    def remove_worker(self, worker: Worker, reason: str) -> None:
+        """A worker is gone; what it had is done by others."""
+        if worker not in self._workers:
+            return
+        del self._workers[worker]
+        chunks = list(worker.chunks)
+        worker.chunks.clear()
+        for place, chunk in enumerate(chunks):
+            self._give_back(chunk, reason if place == 0 else None, worker)
+        self._pump()
+
+    def give_up(self, reason: str) -> None:
+        """Workers cannot be started: until there is one, everything queued gets ENGINE_ERROR."""
+        self._unusable = reason
+        self._pump()
+
+    def on_results(
+        self, worker: Worker, number: int, results: Sequence[tuple[int, bool, bytes]], done: bool
+    ) -> None:
+        """A worker answered: (index, is it an ENGINE_ERROR, serialized result) a program."""
+        worker.heard_s = time.monotonic()
+        chunk = next((c for c in worker.chunks if c.number == number), None)
+        if chunk is None:
+            return
+        job = chunk.job
+        good = []
+        for index, failed, data in results:
+            source = chunk.programs.pop(index, None)
+            if source is None:
+                continue
+            if job.closed or (failed and self._retried(job, index, source, worker)):
+                continue
+            good.append(data)
+        self._emit(job, good)
+        if done:
+            self._retire(worker, chunk, None if job.closed else "a worker left a program out")
+            self._pump()
+
+    def on_fault(self, worker: Worker, number: int | None, message: str) -> None:
+        """A worker's jail died under a chunk (the one it works on, where `number` is None)."""
+        worker.heard_s = time.monotonic()
+        worker.suites.clear()  # what it still knows is not certain any more
+        for chunk in list(worker.chunks):
+            if number is None or chunk.number == number:
+                self._retire(worker, chunk, message)
+                break
+        self._pump()
+
+    def check_silence(self) -> None:
+        """Kills workers that are silent for longer than their work can take; for a timer."""
+        now = time.monotonic()
+        for worker in list(self._workers):
+            if worker.chunks:
+                chunk = worker.chunks[0]
+                silent_s = now - max(worker.heard_s, chunk.started_s)
+                if silent_s > chunk.job.suite.program_bound_s:
+                    worker.link.kill(f"silent for {silent_s:.0f} s")
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _enqueue(self, call: Call) -> None:
+        if not call.queued and call.jobs and call.uncollected_bytes < UNCOLLECTED_MAX_BYTES:
+            call.queued = True
+            call.virtual_s = max(call.virtual_s, self._now_s)
+            self._sequence += 1
+            heapq.heappush(self._heap, (call.virtual_s, self._sequence, call))
+
+    def _pump(self) -> None:
+        """Hands out chunks as long as there are both work and workers with room."""
+        if self._unusable is not None and not self._workers:
+            self._fail_queued(self._unusable)
+        while self._heap:
+            worker = self._free_worker()
+            if worker is None:
+                return
+            virtual_s, _, call = heapq.heappop(self._heap)
+            call.queued = False
+            while call.jobs and not (call.jobs[0].pending or call.jobs[0].retries):
+                call.jobs.popleft()
+            if not call.jobs:
+                continue
+            self._now_s = max(self._now_s, virtual_s)
+            self._hand_out(worker, call.jobs[0])
+            self._enqueue(call)
+
+    def _fail_queued(self, reason: str) -> None:
+        while self._heap:
+            _, _, call = heapq.heappop(self._heap)
+            call.queued = False
+            while call.jobs:
+                job = call.jobs.popleft()
+                waiting = [*job.pending, *((index, source) for index, source, _ in job.retries)]
+                job.pending.clear()
+                job.retries.clear()
+                self._dequeued(len(waiting), job.queued_bytes)
+                job.queued_bytes = 0
+                self._emit(job, [job.fault(index, source, reason) for index, source in waiting])
+
+    def _free_worker(self) -> Worker | None:
+        second = None
+        for worker in self._workers:
+            if not worker.chunks:
+                return worker
+            if (
+                second is None
+                and len(worker.chunks) == 1
+                and worker.chunks[0].estimate_s < PREFETCH_BELOW_S
+            ):
+                second = worker
+        return second
+
+    def _hand_out(self, worker: Worker, job: Job) -> None:
+        chunk, avoid = self._cut(job)
+        key = job.suite.key
+        idle = (w for w in self._workers if not w.chunks and w is not avoid)
+        if worker is avoid or key not in worker.suites:
+            # An idle worker that knows the problem is better, and any other than one that failed.
+            others = list(idle)
+            knowing = [w for w in others if key in w.suites]
+            worker = (knowing or others or [worker])[0] if (knowing or worker is avoid) else worker
+        known = key in worker.suites
+        worker.suites[key] = None
+        worker.suites.move_to_end(key)
+        if len(worker.suites) > SUITES_PER_WORKER:
+            worker.suites.popitem(last=False)
+        chunk.started_s = time.monotonic() if not worker.chunks else 0.0
+        worker.chunks.append(chunk)
+        job.call.virtual_s += chunk.estimate_s
+        worker.link.send(chunk, with_suite=not known)
+
+    def _cut(self, job: Job) -> tuple[Chunk, Worker | None]:
+        cost_s = job.suite.cost_s or self._cost_s
+        programs: dict[int, bytes] = {}
+        avoid = None
+        size = 0
+        if job.retries:
+            first, source, avoid = job.retries.popleft()
+            programs[first] = source
+            size = len(source)
+        else:
+            limit = max(1, min(CHUNK_MAX_PROGRAMS, int(CHUNK_TARGET_S / cost_s)))
+            if job.suite.cost_s is None:
+                limit = min(limit, FIRST_CHUNK_PROGRAMS)
+            limit = min(limit, -(-len(job.pending) // max(1, len(self._workers))))
+            first = job.pending[0][0]
+            while job.pending and len(programs) < limit and size < CHUNK_MAX_BYTES:
+                index, source = job.pending[0]
+                if index != first + len(programs):
+                    break  # consecutive indexes only
+                job.pending.popleft()
+                programs[index] = source
+                size += len(source)
+        job.queued_bytes -= size
+        self._dequeued(len(programs), size)
+        self._sequence += 1
+        count = len(programs)
+        return Chunk(self._sequence, job, first, programs, count, cost_s * count), avoid
+
+    def _dequeued(self, programs: int, size: int) -> None:
+        self._queued_programs -= programs
+        self._queued_bytes -= size
+        if self._queued_programs < self._max_programs and self._queued_bytes < self._max_bytes:
+            self._room.set()
+
+    def _retire(self, worker: Worker, chunk: Chunk, reason: str | None) -> None:
+        """Takes a chunk off its worker, learns its cost, and gives back what is not answered."""
+        now = time.monotonic()
+        worker.chunks.remove(chunk)
+        if worker.chunks and not worker.chunks[0].started_s:
+            worker.chunks[0].started_s = now
+        if chunk.started_s and not chunk.programs and not chunk.job.closed:
+            spent_s = now - chunk.started_s
+            cost_s, suite = spent_s / chunk.size, chunk.job.suite
+            if suite.cost_s is None:
+                suite.cost_s = cost_s
+            else:
+                suite.cost_s += COST_WEIGHT * (cost_s - suite.cost_s)
+            self._cost_s += COST_WEIGHT * (cost_s - self._cost_s)
+            chunk.job.call.virtual_s += spent_s - chunk.estimate_s
+        self._give_back(chunk, reason, worker)
+
+    def _give_back(self, chunk: Chunk, reason: str | None, worker: Worker) -> None:
+        """Queues what a chunk left; with a reason, that counts as a failed attempt."""
+        job = chunk.job
+        lost = []
+        for index, source in () if job.closed else chunk.programs.items():
+            if reason is None:
+                self._queue_again(job, index, source, None)
+            elif not self._retried(job, index, source, worker):
+                lost.append(job.fault(index, source, reason))
+        chunk.programs.clear()
+        self._emit(job, lost)
+
+    def _retried(self, job: Job, index: int, source: bytes, worker: Worker) -> bool:
+        """Queues a program that the engine failed again, unless it had its attempts."""
+        job.attempts[index] = job.attempts.get(index, 0) + 1
+        if job.attempts[index] >= ATTEMPTS:
+            return False
+        self._queue_again(job, index, source, worker)
+        return True
+
+    def _queue_again(self, job: Job, index: int, source: bytes, avoid: Worker | None) -> None:
+        job.retries.append((index, source, avoid))
+        job.queued_bytes += len(source)
+        self._dequeued(-1, -len(source))
+        if job not in job.call.jobs:
+            job.call.jobs.append(job)
+        self._enqueue(job.call)
+
+    def _emit(self, job: Job, results: list[bytes]) -> None:
+        if job.closed or not results:
+            return
+        job.unfinished -= len(results)
+        job.call.in_flight -= len(results)
+        job.call.uncollected_bytes += sum(map(len, results))
+        if job.unfinished == 0:
+            job.closed = True
+        job.emit(results)
+
+    def _close(self, job: Job) -> None:
+        job.closed = True
+        job.call.in_flight -= job.unfinished
+        job.unfinished = 0
+        if job in job.call.jobs:
+            job.call.jobs.remove(job)

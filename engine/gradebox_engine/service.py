@@ -1,0 +1,237 @@
+"""The gRPC service: requests in, validated; results out. What runs when is the scheduler's affair.
+
+Requests are read as RoutedGradeRequest and results sent as RoutedGradeResponse: suites, programs
+and results pass through as bytes.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any, NoReturn
+
+import grpc
+import structlog
+
+from gradebox_engine.config import EngineConfig
+from gradebox_engine.convert import InvalidSuite
+from gradebox_engine.delivery import Answer, Delivery
+from gradebox_engine.scheduler import Scheduler
+from gradebox_engine.suites import Image, Suites, UnknownSuite, own_result
+from gradebox_engine.work import Call, Job, NoWorkers, QueueFull, SuiteEntry
+from gradebox_proto.v1 import grading_pb2 as wire
+from gradebox_proto.v1 import routing_pb2 as routed
+
+STREAM_IN_FLIGHT = 4096  # programs of one stream that are not answered
+ERROR_KEY = "gradebox-error-bin"  # trailing metadata: a serialized ErrorDetail
+
+_CODES: dict[type[Exception], grpc.StatusCode] = {
+    InvalidSuite: grpc.StatusCode.INVALID_ARGUMENT,
+    UnknownSuite: grpc.StatusCode.NOT_FOUND,
+    QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    NoWorkers: grpc.StatusCode.UNAVAILABLE,
+}
+_MAX_INDEX = 2**32 - 1
+_log = structlog.get_logger("service")
+
+
+def error_detail(error: Exception) -> wire.ErrorDetail:
+    """How an error is told to the caller; one that is not a refusal is the engine's own fault."""
+    code = _CODES.get(type(error), grpc.StatusCode.INTERNAL)
+    if isinstance(error, InvalidSuite):
+        return wire.ErrorDetail(code=code.value[0], message=error.message, field=error.field)
+    if type(error) in _CODES:
+        return wire.ErrorDetail(code=code.value[0], message=str(error))
+    _log.error("fault", exc_info=error)
+    text = f"{type(error).__name__}: {error}"
+    return wire.ErrorDetail(code=code.value[0], message=text)
+
+
+class GradingService:
+    """Serves gradebox.v1.Grading. `info` is what Info answers; its stamp goes with every answer."""
+
+    def __init__(
+        self, config: EngineConfig, scheduler: Scheduler, image: Image, info: wire.InfoResponse
+    ) -> None:
+        self._scheduler = scheduler
+        self._max_program_bytes = config.max_program_bytes
+        self._too_large = f"the program is larger than {config.max_program_bytes} bytes"
+        self._suites = Suites(image, config.ceilings)
+        self._info = info
+        self._stamp = wire.EngineStamp(
+            version=info.version,
+            image=f"{image.name}@{image.digest}",
+            protections=info.protections,
+        )
+        self._stamp_bytes = self._stamp.SerializeToString()
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """What a gRPC server needs to serve this."""
+        service = wire.DESCRIPTOR.services_by_name["Grading"]
+        batch_in = routed.RoutedGradeBatchRequest.FromString
+        batch_out = routed.RoutedGradeBatchResponse.SerializeToString
+        return grpc.method_handlers_generic_handler(
+            service.full_name,
+            {
+                "Grade": grpc.unary_stream_rpc_method_handler(
+                    self.grade,
+                    routed.RoutedGradeRequest.FromString,
+                    routed.RoutedGradeResponse.SerializeToString,
+                ),
+                "GradeBatch": grpc.unary_unary_rpc_method_handler(
+                    self.grade_batch, batch_in, batch_out
+                ),
+                "GradeStream": grpc.stream_stream_rpc_method_handler(
+                    self.grade_stream, batch_in, batch_out
+                ),
+                "Run": grpc.unary_unary_rpc_method_handler(
+                    self.run, wire.RunRequest.FromString, wire.RunResponse.SerializeToString
+                ),
+                "Info": grpc.unary_unary_rpc_method_handler(
+                    self.info, wire.InfoRequest.FromString, wire.InfoResponse.SerializeToString
+                ),
+            },
+        )
+
+    async def grade(self, request: routed.RoutedGradeRequest, context: Any) -> None:
+        """Grade: one request, a stream of answers."""
+        delivery = Delivery(self._scheduler, self._stamp_bytes)
+        try:
+            try:
+                self._submit(delivery, delivery.open(request.request_id), request)
+            except Exception as error:
+                await _abort(context, error)
+            delivery.close()
+            while responses := await delivery.next():
+                for response in responses:
+                    await context.write(response)
+        finally:
+            delivery.drop()
+
+    async def grade_batch(
+        self, request: routed.RoutedGradeBatchRequest, context: Any
+    ) -> routed.RoutedGradeBatchResponse:
+        """GradeBatch: the answers all at once, in the order of the requests."""
+        delivery = Delivery(self._scheduler, self._stamp_bytes)
+        try:
+            for one in request.requests:
+                self._submit_or_fail(delivery, one)
+            return routed.RoutedGradeBatchResponse(responses=await delivery.all())
+        finally:
+            delivery.drop()
+
+    async def grade_stream(
+        self, requests: AsyncIterator[routed.RoutedGradeBatchRequest], context: Any
+    ) -> None:
+        """GradeStream: reads as long as not too much is unanswered, writes as answers come."""
+        delivery = Delivery(self._scheduler, self._stamp_bytes)
+        reader = asyncio.create_task(self._read(requests, delivery))
+        try:
+            while responses := await delivery.next():
+                await context.write(routed.RoutedGradeBatchResponse(responses=responses))
+            await reader
+        finally:
+            reader.cancel()
+            delivery.drop()
+
+    async def run(self, request: wire.RunRequest, context: Any) -> wire.RunResponse:
+        """Run: one program, its output."""
+        if len(request.source) > self._max_program_bytes:
+            return wire.RunResponse(
+                verdict=wire.COMPILE_ERROR, message=self._too_large, engine=self._stamp
+            )
+        answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        job = None
+        try:
+            suite, data = self._suites.run_request(request)
+            job = Job(
+                call=Call(),
+                suite=suite,
+                pending=deque([(0, data)]),
+                emit=lambda results: answered.set_result(results[0]),
+                fault=lambda _index, _source, why: _run_fault(why),
+                run=True,
+            )
+            self._scheduler.submit(job)
+        except Exception as error:
+            await _abort(context, error)
+        try:
+            response = wire.RunResponse.FromString(await answered)
+        finally:
+            self._scheduler.cancel(job)
+        response.engine.CopyFrom(self._stamp)
+        return response
+
+    async def info(self, request: wire.InfoRequest, context: Any) -> wire.InfoResponse:
+        """Info: what this engine is and offers."""
+        return self._info
+
+    async def _read(
+        self, requests: AsyncIterator[routed.RoutedGradeBatchRequest], delivery: Delivery
+    ) -> None:
+        try:
+            async for batch in requests:
+                for one in batch.requests:
+                    await delivery.fewer_than(STREAM_IN_FLIGHT)
+                    await self._scheduler.room()
+                    self._submit_or_fail(delivery, one)
+        finally:
+            delivery.close()
+
+    def _submit_or_fail(self, delivery: Delivery, request: routed.RoutedGradeRequest) -> None:
+        """Submits one request of several; what is wrong with it is told in its own answer."""
+        answer = delivery.open(request.request_id)
+        try:
+            self._submit(delivery, answer, request)
+        except Exception as error:
+            delivery.fail(answer, error_detail(error).SerializeToString())
+
+    def _submit(
+        self, delivery: Delivery, answer: Answer, request: routed.RoutedGradeRequest
+    ) -> None:
+        suite = self._suites.find(request)
+        index = request.first_index
+        if index + len(request.programs) > _MAX_INDEX:
+            raise InvalidSuite("first_index", f"with the programs above {_MAX_INDEX}")
+        pending: deque[tuple[int, bytes]] = deque()
+        refused = []
+        for source in request.programs:
+            if len(source) > self._max_program_bytes:
+                refused.append(
+                    own_result(index, source, suite.tests, wire.COMPILE_ERROR, self._too_large)
+                )
+            else:
+                pending.append((index, source))
+            index += 1
+        if pending:
+            job = Job(
+                call=delivery.call,
+                suite=suite,
+                pending=pending,
+                emit=partial(delivery.add, answer),
+                fault=partial(_fault, suite),
+                stop_early=request.stop_early,
+            )
+            answer.job = job
+            try:
+                self._scheduler.submit(job)
+            except BaseException:
+                answer.job = None
+                raise
+        delivery.add(answer, refused)
+
+
+def _fault(suite: SuiteEntry, index: int, source: bytes, why: str) -> bytes:
+    return own_result(index, source, suite.tests, wire.ENGINE_ERROR, why)
+
+
+def _run_fault(why: str) -> bytes:
+    return wire.RunResponse(verdict=wire.ENGINE_ERROR, message=why).SerializeToString()
+
+
+async def _abort(context: Any, error: Exception) -> NoReturn:
+    detail = error_detail(error)
+    status = next(code for code in grpc.StatusCode if code.value[0] == detail.code)
+    text = f"{detail.field}: {detail.message}" if detail.field else detail.message
+    await context.abort(status, text, ((ERROR_KEY, detail.SerializeToString()),))
+    raise AssertionError("abort raises")

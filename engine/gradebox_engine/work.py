@@ -1,0 +1,94 @@
+"""What the scheduler deals in: calls, jobs, chunks, and workers as it sees them."""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class QueueFull(Exception):
+    """The queue holds as much as it may."""
+
+
+class NoWorkers(Exception):
+    """There is no worker, and there will not soon be one."""
+
+
+class WorkerLink(Protocol):
+    """How the scheduler reaches a worker process. Nothing here waits."""
+
+    def send(self, chunk: "Chunk", with_suite: bool) -> None:
+        """Hands over a chunk, with its suite's bytes where the worker has not seen them."""
+
+    def cancel(self, number: int) -> None:
+        """Asks the worker to give up a chunk; it still answers that it is done with it."""
+
+    def kill(self, reason: str) -> None:
+        """Ends the worker process; `Scheduler.remove_worker` follows."""
+
+
+@dataclass(slots=True)
+class SuiteEntry:
+    """A suite as workers get it, and what the scheduler learns about it."""
+
+    key: bytes
+    data: bytes
+    tests: int
+    program_bound_s: float  # no program can honestly take longer
+    cost_s: float | None = None  # of one program, moving average
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A unit of fair share and of back-pressure."""
+
+    virtual_s: float = 0.0
+    jobs: "deque[Job]" = field(default_factory=deque)
+    queued: bool = False  # in the scheduler's heap
+    in_flight: int = 0  # programs submitted and not answered
+    uncollected_bytes: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """Programs of one problem, or one program to run (`suite` then only carries the bound).
+
+    `emit(results)` gets serialized results as they come, `fault(index, program, why)` makes the
+    result of a program that the engine failed; `unfinished` reaches 0 with the last emit.
+    """
+
+    call: Call
+    suite: SuiteEntry
+    pending: deque[tuple[int, bytes]]
+    emit: Callable[[list[bytes]], None]
+    fault: Callable[[int, bytes, str], bytes]
+    stop_early: bool = False
+    run: bool = False  # the one "program" is a RunRequest, the result a RunResponse
+    retries: "deque[tuple[int, bytes, Worker | None]]" = field(default_factory=deque)
+    attempts: dict[int, int] = field(default_factory=dict)
+    unfinished: int = 0
+    queued_bytes: int = 0
+    closed: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Chunk:
+    """What a worker gets at once: programs with consecutive indexes."""
+
+    number: int
+    job: Job
+    first_index: int
+    programs: dict[int, bytes]
+    size: int
+    estimate_s: float
+    started_s: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class Worker:
+    """The scheduler's view of one worker process."""
+
+    link: WorkerLink
+    chunks: deque[Chunk] = field(default_factory=deque)
+    suites: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
+    heard_s: float = 0.0

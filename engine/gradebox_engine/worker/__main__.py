@@ -1,0 +1,210 @@
+"""The worker process: `python -m gradebox_engine.worker --fd N --config-json JSON`, started by the front.
+
+Theory of operation. Root of the host, single-threaded. It owns one jail, in a private mount namespace, and takes
+jobs from the front over the socket N, one submission at a time; answers leave as they are ready. When the front goes
+(end of file), the worker ends its jail and itself; when the worker is killed, the kernel ends the jail (nsjail's
+processes are told by PR_SET_PDEATHSIG and by the end of the control socket). A jail that fails is replaced, the job
+that met it is handed back to the front as a fault, and no program is blamed for it.
+"""
+
+import argparse
+import contextlib
+import ctypes
+import functools
+import gc
+import hashlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections import OrderedDict
+
+from google.protobuf.message import DecodeError
+
+from gradebox_engine import images
+from gradebox_engine.convert import InvalidSuite, limits_from_wire, suite_from_wire, suite_key
+from gradebox_engine.jail import cgroup, rootfs
+from gradebox_engine.jail.launch import Jail, JailDied
+from gradebox_engine.judge.plan import Plan, plan
+from gradebox_engine.judge.result import pass_rate, submission_verdict
+from gradebox_engine.judge.suite import Suite, Verdict
+from gradebox_engine.limits import Ceilings
+from gradebox_engine.scheduler import SUITES_PER_WORKER
+from gradebox_engine.worker.grader import Grader
+from gradebox_engine.worker.link import FrameType, FrontGone, Link
+from gradebox_engine.worker.outcome import TestOutcome
+from gradebox_engine.worker.session import Cancelled
+from gradebox_proto.v1 import grading_pb2 as wire
+from gradebox_proto.v1 import routing_pb2 as routed
+
+_PR_SET_PDEATHSIG = 1
+# Results of one chunk leave together when they come faster than this, so that small ones do not cost a message each.
+_FLUSH_RESULTS = 8
+
+
+def _result(index: int, source: bytes, outcomes: list[TestOutcome]) -> wire.SubmissionResult:
+    verdicts = [outcome.verdict for outcome in outcomes]
+    rate = pass_rate(verdicts)
+    result = wire.SubmissionResult(
+        index=index,
+        program_sha256=hashlib.sha256(source).digest(),
+        verdict=wire.Verdict.ValueType(submission_verdict(verdicts)),
+        tests=[
+            wire.TestResult(
+                verdict=wire.Verdict.ValueType(o.verdict),
+                seal=wire.Seal.ValueType(o.seal),
+                cpu_time_s=o.cpu_time_s,
+                wall_time_s=o.wall_time_s,
+                memory_bytes=o.memory_bytes,
+                message=o.message,
+            )
+            for o in outcomes
+        ],
+    )
+    if rate is not None:
+        result.pass_rate = rate
+    return result
+
+
+class Worker:
+    """Takes jobs from the link and grades them in its jail."""
+
+    def __init__(self, link: Link, image: images.Image, index: int, ceilings: Ceilings) -> None:
+        self._link = link
+        self._image = image
+        self._index = index
+        self._ceilings = ceilings
+        self._plans: OrderedDict[bytes, tuple[Suite, Plan]] = OrderedDict()
+        self._jail = Jail(image, index)
+        self._jail.start()
+
+    def serve(self) -> None:
+        """Works until the front closes the link."""
+        self._link.send_json(
+            FrameType.HELLO,
+            {
+                "pid": os.getpid(),
+                "python": sys.version.split()[0],
+                "image": f"{self._image.name}@sha256:{self._image.digest}",
+                "protections": self._jail.protections,
+            },
+        )
+        while True:
+            kind, payload = self._link.next()
+            if kind is FrameType.GRADE:
+                self._grade(payload)
+            elif kind is FrameType.RUN:
+                self._run(payload)
+
+    def close(self) -> None:
+        """Ends the jail."""
+        self._jail.close()
+
+    def _replace_jail(self, job: int, error: JailDied) -> None:
+        """A jail that failed is never used again. The front hears of it, and gives the work to another."""
+        with contextlib.suppress(OSError):
+            self._jail.close()
+        self._link.send_json(FrameType.FAULT, {"job": job, "message": str(error)[:2000]})
+        self._jail = Jail(self._image, self._index)
+        self._jail.start()
+
+    def _plan_of(self, request: routed.RoutedGradeRequest) -> tuple[Suite, Plan]:
+        """The suite and its plan, parsed once; later requests name it by its key."""
+        inline = request.WhichOneof("suite_ref") == "suite"
+        key = suite_key(request.suite) if inline else request.suite_sha256
+        entry = self._plans.get(key)
+        if entry is None:
+            suite = suite_from_wire(wire.Suite.FromString(request.suite), self._ceilings)
+            entry = self._plans[key] = (suite, plan(suite))
+        self._plans.move_to_end(key)
+        if len(self._plans) > SUITES_PER_WORKER:
+            self._plans.popitem(last=False)
+        return entry
+
+    def _grade(self, payload: bytes) -> None:
+        request = routed.RoutedGradeRequest.FromString(payload)
+        job = int(request.request_id)
+        response = wire.GradeResponse(request_id=request.request_id)
+        cancelled = functools.partial(self._link.is_cancelled, job)
+        grader = Grader(self._jail, cancelled)
+        try:
+            suite, its_plan = self._plan_of(request)
+            for offset, source in enumerate(request.programs):
+                if cancelled():
+                    break
+                outcomes = grader.grade(suite, its_plan, source, request.stop_early)
+                response.results.append(_result(request.first_index + offset, source, outcomes))
+                if len(response.results) >= _FLUSH_RESULTS or any(o.wall_time_s > 0.01 for o in outcomes):
+                    self._link.send(FrameType.GRADE, response.SerializeToString())
+                    del response.results[:]
+        except Cancelled:
+            pass
+        except JailDied as error:
+            if response.results:
+                self._link.send(FrameType.GRADE, response.SerializeToString())
+            self._replace_jail(job, error)
+            return
+        except (InvalidSuite, DecodeError) as error:
+            self._link.send_json(
+                FrameType.FAULT, {"job": job, "message": f"the front sent what it should not: {error!r}"}
+            )
+            return
+        response.done = True
+        self._link.send(FrameType.GRADE, response.SerializeToString())
+        self._link.forget(job)
+
+    def _run(self, payload: bytes) -> None:
+        job = int.from_bytes(payload[:8], "little")
+        request = wire.RunRequest.FromString(payload[8:])
+        try:
+            limits = limits_from_wire(request.limits, self._ceilings)
+            grader = Grader(self._jail, functools.partial(self._link.is_cancelled, job))
+            ran = grader.run(request.source, request.stdin, limits)
+        except Cancelled:
+            response = wire.RunResponse(verdict=wire.SKIPPED, message="cancelled")
+        except JailDied as error:
+            self._replace_jail(job, error)
+            return
+        else:
+            response = wire.RunResponse(
+                verdict=wire.Verdict.ValueType(ran.fault.verdict if ran.fault else Verdict.PASSED),
+                exit_code=ran.exit_code,
+                stdout=ran.stdout,
+                stderr=ran.stderr,
+                cpu_time_s=ran.cpu_time_s,
+                wall_time_s=ran.wall_time_s,
+                memory_bytes=ran.memory_bytes,
+                message=ran.fault.message if ran.fault else "",
+            )
+        self._link.send(FrameType.RUN, payload[:8] + response.SerializeToString())
+        self._link.forget(job)
+
+
+def main() -> int:
+    """Runs one worker. Returns the exit status."""
+    parser = argparse.ArgumentParser(description="gradebox worker; started by the engine")
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--config-json", required=True)
+    args = parser.parse_args()
+    config = json.loads(args.config_json)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the front's to handle
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    os.set_inheritable(args.fd, False)
+    rootfs.enter_private_mounts()
+    cgroup.sweep()
+    link = Link(socket.socket(fileno=args.fd))
+    worker = Worker(link, images.by_name(config["image"]), config["index"], Ceilings(**config["ceilings"]))
+    gc.collect()
+    gc.freeze()
+    try:
+        with contextlib.suppress(FrontGone):
+            worker.serve()
+    finally:
+        worker.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,256 @@
+"""Grades one submission: runs a plan's tests over a program and turns the evidence into one outcome a test.
+
+The judge decides what each test needs by its text alone (`judge.plan`); here it is only carried out: whole-program
+tests get a process each; the others share one process that has loaded the program, until one of them times out or
+kills it, and the rest get a fresh one.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from gradebox_engine.jail.launch import Jail
+from gradebox_engine.judge.evaluate import Undecided, decide, decide_general
+from gradebox_engine.judge.fast import FastTest
+from gradebox_engine.judge.plan import (
+    GeneralTest,
+    InProcessTest,
+    Plan,
+    PlannedTest,
+    StdioPlanned,
+    Unrunnable,
+)
+from gradebox_engine.judge.suite import CallTest, CodeTest, Seal, Suite, Verdict
+from gradebox_engine.worker import stdio
+from gradebox_engine.worker.outcome import TestOutcome, fault_of
+from gradebox_engine.worker.session import Session
+from gradebox_engine.worker.watch import Fault, OomWatch, Watch
+
+# The fast path's calls go out in batches, so that a hostile program never makes the worker hold too many answers.
+_BATCH = 256
+
+
+class Grader:
+    """Grades programs for one problem at a time in one jail. Not thread-safe."""
+
+    def __init__(self, jail: Jail, cancelled: Callable[[], bool]) -> None:
+        self._jail = jail
+        self._cancelled = cancelled
+
+    def grade(self, suite: Suite, plan: Plan, source: bytes, stop_early: bool) -> list[TestOutcome]:
+        """One outcome a test, in index order. Raises JailDied and Cancelled."""
+        return _Submission(self._jail, suite, plan, source, stop_early, self._cancelled).grade()
+
+    def run(self, source: bytes, stdin: bytes, suite_limits: Any) -> stdio.Ran:
+        """Runs a whole program. Raises JailDied and Cancelled."""
+        return stdio.run(self._jail, source, stdin, suite_limits, OomWatch(self._jail), self._cancelled)
+
+
+class _Submission:
+    def __init__(
+        self, jail: Jail, suite: Suite, plan: Plan, source: bytes, stop_early: bool, cancelled: Callable[[], bool]
+    ) -> None:
+        self._jail = jail
+        self._suite = suite
+        self._plan = plan
+        self._source = source
+        self._stop_early = stop_early
+        self._cancelled = cancelled
+        self._oom = OomWatch(jail)
+        self._with_oracle = any(isinstance(test, GeneralTest) for test in plan.tests)
+        self._outcomes: dict[int, TestOutcome] = {}
+        self._session: Session | None = None
+        self._session_tests: list[int] = []
+        self._load_fault: Fault | None = None
+
+    def grade(self) -> list[TestOutcome]:
+        tests = self._plan.tests
+        try:
+            position = 0
+            while position < len(tests):
+                test = tests[position]
+                if self._stopped():
+                    self._set(test, Fault(Verdict.SKIPPED, "an earlier test failed and the request stops early"))
+                elif isinstance(test, Unrunnable):
+                    self._set(test, Fault(Verdict.ENGINE_ERROR, test.message))
+                elif isinstance(test, StdioPlanned):
+                    self._whole_program(test)
+                elif isinstance(test, FastTest):
+                    batch = self._batch(tests, position)
+                    position += self._fast(batch)
+                    continue
+                else:
+                    self._one(test)
+                position += 1
+        finally:
+            self._close_session()
+        return [self._outcomes[test.index] for test in tests]
+
+    def _stopped(self) -> bool:
+        return self._stop_early and any(o.verdict is not Verdict.PASSED for o in self._outcomes.values())
+
+    def _set(self, test: PlannedTest, fault: Fault | None, cpu_time_s: float = 0.0, wall_time_s: float = 0.0) -> None:
+        verdict = fault.verdict if fault else Verdict.PASSED
+        message = fault.message if fault else ""
+        self._outcomes[test.index] = TestOutcome(verdict, test.seal, cpu_time_s, wall_time_s, 0, message)
+        self._session_tests.append(test.index)
+
+    def _whole_program(self, test: StdioPlanned) -> None:
+        limits = self._suite.limits
+        stdin = test.test.stdin.encode("utf-8", "surrogatepass")
+        ran = stdio.run(self._jail, self._source, stdin, limits, self._oom, self._cancelled)
+        fault = ran.fault or stdio.judge_output(self._jail, test.test, ran, limits, self._oom, self._cancelled)
+        self._outcomes[test.index] = TestOutcome(
+            fault.verdict if fault else Verdict.PASSED,
+            test.seal,
+            ran.cpu_time_s,
+            ran.wall_time_s,
+            ran.memory_bytes,
+            fault.message if fault else "",
+        )
+
+    def _batch(self, tests: tuple[PlannedTest, ...], position: int) -> list[FastTest]:
+        """The run of fast tests that starts here, as far as one frame and one process may take it."""
+        batch: list[FastTest] = []
+        for test in tests[position : position + (1 if self._suite.limits.isolate else _BATCH)]:
+            if not isinstance(test, FastTest):
+                break
+            batch.append(test)
+        return batch
+
+    def _ready(self, first: tuple[Any, ...] | None = None) -> tuple[Session | None, bool]:
+        """A session that has loaded the program, and whether `first` went out with the load. None: it does not load."""
+        if self._load_fault is not None:
+            return None, False
+        if self._session is not None:
+            return self._session, False
+        session = Session.open(
+            self._jail,
+            self._suite,
+            self._source,
+            first,
+            with_oracle=self._with_oracle,
+            oom=self._oom,
+            cancelled=self._cancelled,
+        )
+        self._session, self._session_tests = session, []
+        if session.fault is not None:
+            self._load_fault = session.fault
+            self._close_session()
+            return None, False
+        return session, first is not None
+
+    def _close_session(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+            for index in self._session_tests:
+                self._outcomes[index].memory_bytes = session.memory_bytes
+
+    def _fast(self, batch: list[FastTest]) -> int:
+        """Grades a batch as far as it goes. Returns how many tests have an outcome."""
+        trees = [tree for test in batch for tree in test.trees]
+        flags = [{"consume": consume} for test in batch for consume in test.consume]
+        calls = ("calls", 0, trees, flags)
+        session, sent = self._ready(calls)
+        if session is None:
+            for test in batch:
+                self._set(test, self._load_fault)
+            return len(batch)
+        if not sent:
+            session.send(calls)
+        watch = Watch(session.process, self._suite.limits)
+        undecided: list[FastTest] = []
+        done = first_answer = 0
+        for test in batch:
+            watch.restart()
+            answers = session.answers(first_answer, len(test.trees), watch)
+            done += 1
+            if answers is None:
+                self._set(test, session.fault, watch.cpu_time_s(), watch.wall_time_s())
+                self._close_session()
+                break
+            first_answer += len(test.trees)
+            if not self._decide(test, answers):
+                undecided.append(test)
+            if self._stopped():
+                self._close_session()
+                break
+        if self._suite.limits.isolate:
+            self._close_session()
+        for test in undecided:  # a value that is not plain data, where only Python's own semantics will do
+            self._in_oracle(self._in_full(test))
+        return done
+
+    def _decide(self, test: FastTest, answers: list[tuple[Any, ...]]) -> bool:
+        """Sets the test's outcome from the program's answers; False when that takes the oracle."""
+        # The times come from the program's process, which may lie about them: they are shown, no limit hangs on them.
+        cpu_time_s = sum(_nanoseconds(answer[2]) for answer in answers) / 1e9
+        wall_time_s = sum(_nanoseconds(answer[3]) for answer in answers) / 1e9
+        decision = decide(test, [answer[4] for answer in answers])
+        if isinstance(decision, Undecided):
+            return False
+        self._set(test, fault_of(decision), cpu_time_s, wall_time_s)
+        return True
+
+    def _in_full(self, test: FastTest) -> GeneralTest:
+        """A fast test as one for the oracle."""
+        whole = self._suite.tests[test.index]
+        compared = test.seal is Seal.COMPARED
+        source = whole.source if isinstance(whole, CodeTest) else _call_source(self._suite, test.index)
+        return GeneralTest(test.index, test.seal, "code", source, compared, "random" in source, False)
+
+    def _one(self, test: GeneralTest | InProcessTest) -> None:
+        if isinstance(test, GeneralTest):
+            self._in_oracle(test)
+            return
+        session, _ = self._ready()
+        if session is None:
+            self._set(test, self._load_fault)
+            return
+        result, watch = session.run_beside(test.index, test.kind, test.source)
+        self._settle(test, session, result, watch)
+
+    def _in_oracle(self, test: GeneralTest) -> None:
+        if self._session is not None and not self._session.has_oracle:
+            self._close_session()
+        self._with_oracle = True
+        session, _ = self._ready()
+        if session is None:
+            self._set(test, self._load_fault)
+            return
+        options = {
+            "compared": test.compared,
+            "share_random": test.share_random,
+            "share_scratch": test.share_scratch,
+        }
+        result, watch = session.run_in_oracle(test.index, test.kind, test.source, options)
+        self._settle(test, session, result, watch)
+
+    def _settle(self, test: GeneralTest | InProcessTest, session: Session, result: Any, watch: Watch) -> None:
+        """Sets the outcome of a test that ran as a whole; ends a session that cannot go on."""
+        fault = session.fault if result is None else fault_of(decide_general(result, test.kind))
+        self._set(test, fault, watch.cpu_time_s(), watch.wall_time_s())
+        if session.fault is not None or self._suite.limits.isolate:
+            self._close_session()
+
+
+def _nanoseconds(value: Any) -> int:
+    return min(max(value, 0), 10**15) if type(value) is int else 0
+
+
+def _call_source(suite: Suite, index: int) -> str:
+    """A call test in full, as Python: what its answer is compared with is JSON, so tuples count as lists."""
+    test = suite.tests[index]
+    assert isinstance(test, CallTest)
+    name = suite.entry_point
+    return f"""
+def _plain(value):
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return {{k: _plain(v) for k, v in value.items()}} if isinstance(value, dict) else value
+try:
+    _function = {name}
+except NameError:
+    _function = Solution().{name}
+assert _plain(_function(*{test.args!r}, **{test.kwargs!r})) == {test.expected!r}
+"""

@@ -1,0 +1,36 @@
+"""What grading one test case came to."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from gradebox_engine.judge.evaluate import Decision, describe, raised_decision
+from gradebox_engine.judge.suite import Seal, Verdict
+from gradebox_engine.judge.text import shorten
+from gradebox_engine.worker.watch import Fault
+
+
+@dataclass
+class TestOutcome:
+    """One test case's result; times in seconds, memory in bytes."""
+
+    verdict: Verdict
+    seal: Seal
+    cpu_time_s: float = 0.0
+    wall_time_s: float = 0.0
+    memory_bytes: int = 0
+    message: str = ""
+
+
+def fault_of(decision: Decision) -> Fault | None:
+    """A decision as a fault; None when it is PASSED."""
+    return None if decision.verdict is Verdict.PASSED else Fault(decision.verdict, decision.message)
+
+
+def load_fault(kind: Any, info: Any) -> Fault:
+    """The verdict on a program that did not load; `kind` ("compile" or "raised") and `info` are its process's word."""
+    if kind == "compile":
+        return Fault(Verdict.COMPILE_ERROR, describe(info))
+    decision = raised_decision(info)
+    # No test has failed yet: an AssertionError of the program's own is an error like any other.
+    verdict = Verdict.RUNTIME_ERROR if decision.verdict is Verdict.WRONG_ANSWER else decision.verdict
+    return Fault(verdict, shorten("while loading: " + decision.message))

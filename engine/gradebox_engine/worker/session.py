@@ -1,0 +1,236 @@
+"""A program's process, loaded and ready for tests, with its oracle when tests need one.
+
+Theory of operation. `Session.open` starts the program's process and sends it the source; from then on the worker
+sends tests, and reads answers, under a `Watch`. When a test breaks a limit or the process dies, the session is closed
+(everything in it is killed) and the tests that are left get a new one. The oracle runs test code in a sandbox of its
+own; the two talk over a socket pair that the worker made, so that neither holds up the worker.
+"""
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from gradebox_engine.jail.launch import Jail
+from gradebox_engine.jail.process import SandboxedProcess
+from gradebox_engine.judge.evaluate import describe
+from gradebox_engine.judge.suite import Suite, Verdict
+from gradebox_engine.worker.outcome import load_fault
+from gradebox_engine.worker.watch import Fault, OomWatch, Watch, cause_of_death
+
+ORACLE_MEMORY_BYTES = 512 << 20
+_TASKS = 64  # threads, for each of program and oracle
+_SERVED_TIMEOUT_S = 2.0
+
+
+class Cancelled(Exception):
+    """The request that this grading belongs to is no longer wanted."""
+
+
+class Session:
+    """One program's process. `fault` is set when it cannot be used (any more); close it then."""
+
+    def __init__(self, jail: Jail, suite: Suite, oom: OomWatch, cancelled: Callable[[], bool]) -> None:
+        self._jail = jail
+        self._suite = suite
+        self._limits = suite.limits
+        self._oom = oom
+        self._cancelled = cancelled
+        self._stack = contextlib.ExitStack()
+        self._oracle_end: socket.socket | None = None
+        self._oracle: SandboxedProcess | None = None
+        self.process: SandboxedProcess
+        self.fault: Fault | None = None
+        self.memory_bytes = 0
+
+    @classmethod
+    def open(
+        cls,
+        jail: Jail,
+        suite: Suite,
+        source: bytes,
+        first: tuple[Any, ...] | None,
+        *,
+        with_oracle: bool,
+        oom: OomWatch,
+        cancelled: Callable[[], bool],
+    ) -> "Session":
+        """Starts a process and loads `source`, then sends `first` at once, to save a turn. Raises JailDied, Cancelled.
+
+        When the program does not load, `fault` says why.
+        """
+        self = cls(jail, suite, oom, cancelled)
+        limits = self._limits
+        jail.limit(
+            limits.memory_bytes + (ORACLE_MEMORY_BYTES if with_oracle else 0),
+            limits.processes + _TASKS * (2 if with_oracle else 1),
+        )
+        peer = None
+        if with_oracle:
+            self._oracle_end, peer = socket.socketpair()
+            self._stack.callback(self._oracle_end.close)
+        self.process = SandboxedProcess.start(
+            jail, limits, peer=peer, cpu_backstop_s=limits.cpu_time_s * (len(suite.tests) + 1)
+        )
+        if peer:
+            peer.close()
+        self._stack.push(self.process)
+        load = ("load", source, {"name": "program"})
+        self.process.send(load, *([first] if first else []))
+        watch = Watch(self.process, limits)
+        message = self._next_message(watch)
+        if message is None:
+            pass
+        elif message[0] == "loaded":
+            return self
+        elif message[0] == "failed" and len(message) == 3:
+            self.fault = load_fault(message[1], message[2])
+        else:
+            self._forged()
+        return self
+
+    @property
+    def has_oracle(self) -> bool:
+        """Whether tests can be run in an oracle beside this program."""
+        return self._oracle is not None or self._oracle_end is not None
+
+    def _forged(self) -> None:
+        self.fault = Fault(Verdict.RUNTIME_ERROR, "wrote on the engine's channel")
+
+    def _next_message(self, watch: Watch, source: SandboxedProcess | None = None) -> tuple[Any, ...] | None:
+        """The next message of the program (or of `source`), or None with `fault` set."""
+        process, source = self.process, source or self.process
+        while True:
+            message = source.next_frame()
+            if message is not None:
+                return message
+            fault = watch.exceeded()
+            if fault is not None:
+                self.fault = fault
+                return None
+            if process.closed:
+                self._died()
+                return None
+            if source.closed:
+                self._oracle_died(source)
+                return None
+            also = source.channel_fd if source is not process else None
+            process.wait(watch.timeout_s(), also)
+            if source is not process:
+                source.wait(0.0)
+            if self._cancelled():
+                raise Cancelled
+
+    def _died(self) -> None:
+        """The program's end of its channel closed: it died, or it closed it, which comes to the same."""
+        used = self.process.cpu_time_s()
+        exited = self.process.end()
+        self.fault = cause_of_death(exited, self._oom, self._limits, used)
+
+    def _oracle_died(self, oracle: SandboxedProcess) -> None:
+        exited = oracle.end()
+        if self._oom.fired():
+            self.fault = Fault(
+                Verdict.MEMORY_LIMIT, f"program and test used more than {self._limits.memory_bytes} bytes"
+            )
+        else:
+            self.fault = Fault(Verdict.RUNTIME_ERROR, f"the test ended its own process (status {exited.status})")
+
+    def answers(self, first_index: int, count: int, watch: Watch) -> "list[tuple[Any, ...]] | None":
+        """The next `count` answers to "calls", or None with `fault` set when they do not all come."""
+        got = []
+        for index in range(first_index, first_index + count):
+            message = self._next_message(watch)
+            if message is None:
+                return None
+            if message[0] != "answer" or len(message) != 5 or message[1] != index or type(message[4]) is not tuple:
+                self._forged()
+                return None
+            got.append(message)
+        return got
+
+    def send(self, *messages: tuple[Any, ...]) -> None:
+        """Sends messages to the program."""
+        self.process.send(*messages)
+
+    def run_beside(self, index: int, kind: str, source: str) -> tuple[Any, Watch]:
+        """Runs a test inside the program's process. Returns its result (hostile), or None with `fault` set."""
+        watch = Watch(self.process, self._limits)
+        self.send(("in_process", index, kind, self._suite.test_setup, source))
+        message = self._next_message(watch)
+        if message is not None and (message[0] != "tested" or len(message) != 5 or message[1] != index):
+            self._forged()
+            message = None
+        return (message[4] if message else None), watch
+
+    def run_in_oracle(self, index: int, kind: str, source: str, options: dict[str, bool]) -> tuple[Any, Watch]:
+        """Runs a test in the oracle. Returns its result, or None with `fault` set. Raises JailDied, Cancelled."""
+        oracle = self._oracle or self._start_oracle(options)
+        watch = Watch(self.process, self._limits, oracle)
+        if oracle is None:
+            return None, watch
+        self.send(("serve",))
+        oracle.send(("test", index, kind, source, {"compared": options["compared"]}))
+        message = self._next_message(watch, oracle)
+        if message is None:
+            return None, watch
+        if message[0] != "tested" or len(message) != 5 or type(message[4]) is not dict:
+            self.fault = Fault(Verdict.RUNTIME_ERROR, "the test wrote on the engine's channel")
+            return None, watch
+        result = message[4]
+        if result.get("outcome") == "program_gone":
+            self._program_gone(watch)
+            return None, watch
+        served = self._next_message(watch)
+        if served is not None and served[0] != "served":
+            self._forged()
+        return (result if self.fault is None else None), watch
+
+    def _program_gone(self, watch: Watch) -> None:
+        """The oracle saw the program's end of their socket close: see what became of it."""
+        deadline = time.monotonic() + _SERVED_TIMEOUT_S
+        while not self.process.closed and self.fault is None and time.monotonic() < deadline:
+            self.process.wait(0.05)
+            self.fault = watch.exceeded()
+        if self.fault is None and self.process.closed:
+            self._died()
+        elif self.fault is None:
+            self._forged()
+
+    def _start_oracle(self, options: dict[str, bool]) -> SandboxedProcess | None:
+        assert self._oracle_end is not None, "the plan has no test for an oracle"
+        self._oracle = SandboxedProcess.start(
+            self._jail,
+            self._limits,
+            role="oracle",
+            peer=self._oracle_end,
+            scratch_of=self.process.jail_pid if options["share_scratch"] else 0,
+            cpu_backstop_s=(4 * self._limits.cpu_time_s + 2) * (len(self._suite.tests) + 1),
+        )
+        self._oracle_end.close()
+        self._stack.push(self._oracle)
+        setup_options = {
+            "entry_point": self._suite.entry_point,
+            "share_random": options["share_random"],
+            "share_scratch": options["share_scratch"],
+        }
+        self.send(("serve",))
+        self._oracle.send(("setup", self._suite.test_setup, setup_options))
+        watch = Watch(self.process, self._limits, self._oracle)
+        message = self._next_message(watch, self._oracle)
+        if message is not None and message[0] != "ready":
+            self.fault = Fault(
+                Verdict.RUNTIME_ERROR, "test_setup: " + describe(message[1] if len(message) > 1 else None)
+            )
+        if self.fault is None:
+            served = self._next_message(watch)
+            if served is not None and served[0] != "served":
+                self._forged()
+        return self._oracle if self.fault is None else None
+
+    def close(self) -> None:
+        """Ends the processes. Their peak memory is known from then on. Raises JailDied."""
+        exited = self.process.end()
+        self.memory_bytes = exited.memory_bytes
+        self._stack.close()

@@ -1,0 +1,109 @@
+"""Limits on one test case, read on clocks outside the process that is watched."""
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+
+from gradebox_engine.jail.launch import Exited, Jail
+from gradebox_engine.jail.process import SandboxedProcess
+from gradebox_engine.judge.suite import Verdict
+from gradebox_engine.limits import Limits
+
+_CORES = os.cpu_count() or 1
+_SHORTEST_WAIT_S = 0.002
+_LONGEST_WAIT_S = 0.5
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a test case did not come to an answer."""
+
+    verdict: Verdict
+    message: str
+
+
+class Watch:
+    """One test case's share of a process's CPU time, wall time and output, from `restart` on.
+
+    The wall limit is a net for sleepers and must not depend on load: time that the process stood in the queue for a
+    processor is not counted, so a busy machine never makes a TIME_LIMIT of an honest program.
+    """
+
+    def __init__(self, process: SandboxedProcess, limits: Limits, oracle: SandboxedProcess | None = None) -> None:
+        self._process = process
+        self._oracle = oracle
+        self._limits = limits
+        # A test's own code gets more: every step of it is a message.
+        self._oracle_cpu_limit_s = 4 * limits.cpu_time_s + 2
+        self.restart()
+
+    def restart(self) -> None:
+        """A new test case begins now."""
+        self._cpu_s = self._process.cpu_time_s()
+        self._oracle_cpu_s = self._oracle.cpu_time_s() if self._oracle else 0.0
+        self._queued_s = self._process.queued_s()
+        self._start_s = time.monotonic()
+        self._output_bytes = self._process.output_bytes
+
+    def cpu_time_s(self) -> float:
+        """CPU time of the program since the start of the test case."""
+        used = self._process.cpu_time_s() - self._cpu_s
+        if self._oracle and self._process.counts_jail:
+            used -= self._oracle.cpu_time_s() - self._oracle_cpu_s
+        return max(0.0, used)
+
+    def wall_time_s(self) -> float:
+        """Wall time since the start of the test case."""
+        return time.monotonic() - self._start_s
+
+    def timeout_s(self) -> float:
+        """How long to sleep before looking at the clocks again."""
+        left = self._limits.cpu_time_s - self.cpu_time_s()
+        threads = _CORES if self._limits.processes > 1 else 1
+        return min(_LONGEST_WAIT_S, max(_SHORTEST_WAIT_S, left / threads))
+
+    def exceeded(self) -> Fault | None:
+        """The limit that the test case has broken, if any."""
+        limits = self._limits
+        if self._process.output_bytes - self._output_bytes > limits.output_bytes:
+            return Fault(Verdict.OUTPUT_LIMIT, f"wrote more than {limits.output_bytes} bytes")
+        if self.cpu_time_s() > limits.cpu_time_s:
+            return Fault(Verdict.TIME_LIMIT, f"used more than {limits.cpu_time_s:g} s of CPU time")
+        if self.wall_time_s() > limits.wall_time_s:
+            queued = self._process.queued_s() - self._queued_s
+            if self.wall_time_s() - queued > limits.wall_time_s:
+                return Fault(Verdict.TIME_LIMIT, f"took more than {limits.wall_time_s:g} s of wall time")
+        if self._oracle and self._oracle.cpu_time_s() - self._oracle_cpu_s > self._oracle_cpu_limit_s:
+            return Fault(
+                Verdict.TIME_LIMIT, f"the test's own code used more than {self._oracle_cpu_limit_s:g} s of CPU time"
+            )
+        return None
+
+
+class OomWatch:
+    """Tells whether the OOM killer took a process of this jail since the last look."""
+
+    def __init__(self, jail: Jail) -> None:
+        self._jail = jail
+        self._seen = jail.oom_kills()
+
+    def fired(self) -> bool:
+        """True once for every time that it did."""
+        count = self._jail.oom_kills()
+        fired = count > self._seen
+        self._seen = count
+        return fired
+
+
+def cause_of_death(exited: Exited, oom: OomWatch, limits: Limits, cpu_used_s: float) -> Fault:
+    """The verdict on a process that ended when it should not have."""
+    if os.WIFSIGNALED(exited.status):
+        number = os.WTERMSIG(exited.status)
+        if number == signal.SIGKILL and oom.fired():
+            return Fault(Verdict.MEMORY_LIMIT, f"used more than {limits.memory_bytes} bytes of memory")
+        if number in (signal.SIGKILL, signal.SIGXCPU) and cpu_used_s > limits.cpu_time_s:
+            return Fault(Verdict.TIME_LIMIT, f"used more than {limits.cpu_time_s:g} s of CPU time")
+        return Fault(Verdict.RUNTIME_ERROR, f"killed by {signal.Signals(number).name}")
+    code = os.waitstatus_to_exitcode(exited.status)
+    return Fault(Verdict.RUNTIME_ERROR, f"exited early with status {code}")

@@ -1,0 +1,1 @@
+"""The untrusted side: what runs inside the jail. Standard library only; imports nothing from outside."""

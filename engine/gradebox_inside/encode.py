@@ -1,0 +1,507 @@
+"""Value → bytes. The form is described in codec.py; this is the hot path of every answer."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from struct import Struct, pack
+
+from gradebox_inside.values import (
+    BUILTIN_TYPE_NAMES,
+    BUILTIN_TYPES,
+    LIBRARY_TYPES,
+    NO_BASE,
+    Budget,
+    NotPlain,
+    Opaque,
+    OverBudget,
+    library_type,
+    type_key,
+)
+
+globals()["__builtins__"] = vars(builtins).copy()  # programs patch builtins; functions below keep these
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from gradebox_inside.memo import Memo
+
+    type Put = Callable[[Any, bytearray, int, "_State"], None]
+
+_q = Struct("<cq").pack
+_d = Struct("<cd").pack
+_n = Struct("<cI").pack
+_I64_MAX = (1 << 63) - 1
+_I64_MIN = -(1 << 63)
+_DEFAULT = Budget()
+# A Fraction is brought to lowest terms by whoever decodes it, at quadratic cost: large ones do not travel.
+_FRACTION_BITS = 1 << 14
+
+
+class _State:
+    __slots__ = ("limit", "memo", "nodes", "opaque")
+
+    def __init__(
+        self, budget: Budget, opaque: Callable[[Any], Opaque | None] | None, memo: Memo | None
+    ) -> None:
+        self.nodes = budget.nodes
+        self.limit = budget.bytes
+        self.opaque = opaque
+        self.memo = memo
+
+
+def encode(
+    value: Any,
+    *,
+    budget: Budget = _DEFAULT,
+    opaque: Callable[[Any], Opaque | None] | None = None,
+    memo: Memo | None = None,
+) -> bytes:
+    """The value in the codec's form; the same bytes for the same value and insertion orders.
+
+    `opaque` is asked for a stand-in for whatever is not plain data; without it (or when it answers None) that
+    raises NotPlain. `memo` numbers mutable containers so that aliasing and later changes can be told.
+    Raises OverBudget.
+    """
+    kind = type(value)
+    if kind is int:
+        if _I64_MIN <= value <= _I64_MAX:
+            return _q(b"i", value)
+    elif kind is str:
+        data = value.encode("utf-8", "surrogatepass")
+        if len(data) <= budget.bytes:
+            return _n(b"s", len(data)) + data
+    elif value is None:
+        return b"N"
+    elif kind is bool:
+        return b"T" if value else b"F"
+    elif kind is float:
+        return _d(b"f", value)
+    out = bytearray()
+    state = _State(budget, opaque, memo)
+    try:
+        (_PUT.get(kind) or _put_other)(value, out, budget.depth, state)
+    except RecursionError:
+        raise OverBudget("depth") from None
+    except MemoryError:
+        raise OverBudget("memory") from None
+    if len(out) > state.limit:
+        raise OverBudget("bytes")
+    return bytes(out)
+
+
+def _put_none(v: None, out: bytearray, depth: int, st: _State) -> None:
+    out += b"N"
+
+
+def _put_bool(v: bool, out: bytearray, depth: int, st: _State) -> None:
+    out += b"T" if v else b"F"
+
+
+def _put_int(v: int, out: bytearray, depth: int, st: _State) -> None:
+    if _I64_MIN <= v <= _I64_MAX:
+        out += _q(b"i", v)
+        return
+    size = v.bit_length() // 8 + 1
+    if size > st.limit:
+        raise OverBudget("bytes")
+    out += _n(b"J", size)
+    out += v.to_bytes(size, "little", signed=True)
+
+
+def _put_float(v: float, out: bytearray, depth: int, st: _State) -> None:
+    out += _d(b"f", v)
+
+
+def _put_complex(v: complex, out: bytearray, depth: int, st: _State) -> None:
+    out += pack("<cdd", b"c", v.real, v.imag)
+
+
+def _put_str(v: str, out: bytearray, depth: int, st: _State) -> None:
+    data = v.encode("utf-8", "surrogatepass")
+    out += _n(b"s", len(data))
+    if len(data) + len(out) > st.limit:
+        raise OverBudget("bytes")
+    out += data
+
+
+def _put_bytes(v: bytes, out: bytearray, depth: int, st: _State) -> None:
+    if len(v) + len(out) > st.limit:
+        raise OverBudget("bytes")
+    out += _n(b"b", len(v))
+    out += v
+
+
+def _put_bytearray(v: bytearray, out: bytearray, depth: int, st: _State) -> None:
+    if st.memo is not None and st.memo.enter(v, out):
+        return
+    if len(v) + len(out) > st.limit:
+        raise OverBudget("bytes")
+    out += _n(b"B", len(v))
+    out += v
+
+
+def _enter(n: int, out: bytearray, depth: int, st: _State) -> None:
+    """Pays for a container of n elements out of the budget."""
+    st.nodes -= n + 1
+    if st.nodes < 0:
+        raise OverBudget("nodes")
+    if depth <= 0:
+        raise OverBudget("depth")
+    if len(out) > st.limit:
+        raise OverBudget("bytes")
+
+
+def _packed(v: list[Any] | tuple[Any, ...], n: int, limit: int) -> bytes | None:
+    """The packed form of three or more elements that are all int64, all float or all str, else None."""
+    first = type(v[0])
+    if first is int or first is float:
+        if {*map(type, v)} == {first}:
+            if first is float:
+                return pack(f"<cI{n}d", b"D", n, *v)
+            try:
+                return pack(f"<cI{n}q", b"I", n, *v)
+            except Exception:  # struct.error: an int beyond 64 bits
+                return None
+    elif first is str and {*map(type, v)} == {str}:
+        if sum(map(len, v)) > limit:
+            raise OverBudget("bytes")
+        data = "".join(v).encode("utf-8", "surrogatepass")
+        return pack(f"<cII{n}I", b"S", n, len(data), *map(len, v)) + data
+    return None
+
+
+def _put_list(v: list[Any], out: bytearray, depth: int, st: _State) -> None:
+    if st.memo is None or not st.memo.enter(v, out):
+        _put_items(v, out, depth, st)
+
+
+def _put_items(v: list[Any], out: bytearray, depth: int, st: _State) -> None:
+    n = len(v)
+    _enter(n, out, depth, st)
+    if n > 2 and (data := _packed(v, n, st.limit)) is not None:
+        out += b"P"
+        out += data
+        return
+    out += _n(b"l", n)
+    _put_all(v, out, depth - 1, st)
+
+
+def _put_tuple(v: tuple[Any, ...], out: bytearray, depth: int, st: _State) -> None:
+    n = len(v)
+    _enter(n, out, depth, st)
+    if n > 2 and (data := _packed(v, n, st.limit)) is not None:
+        out += b"p"
+        out += data
+        return
+    out += _n(b"t", n)
+    _put_all(v, out, depth - 1, st)
+
+
+def _put_all(items: Iterable[Any], out: bytearray, depth: int, st: _State) -> None:
+    get = _PUT.get
+    for x in items:
+        kind = type(x)
+        if kind is int and _I64_MIN <= x <= _I64_MAX:
+            out += _q(b"i", x)
+        elif kind is str:
+            data = x.encode("utf-8", "surrogatepass")
+            out += _n(b"s", len(data))
+            out += data
+            if len(out) > st.limit:
+                raise OverBudget("bytes")
+        else:
+            (get(kind) or _put_other)(x, out, depth, st)
+
+
+def _put_pairs(v: dict[Any, Any], out: bytearray, depth: int, st: _State) -> None:
+    n = len(v)
+    _enter(2 * n, out, depth, st)
+    out += _n(b"d", n)
+    _put_all([y for pair in v.items() for y in pair], out, depth - 1, st)
+
+
+def _put_dict(v: dict[Any, Any], out: bytearray, depth: int, st: _State) -> None:
+    if st.memo is None or not st.memo.enter(v, out):
+        _put_pairs(v, out, depth, st)
+
+
+def _put_elements(v: Iterable[Any], n: int, out: bytearray, depth: int, st: _State) -> None:
+    """A set's elements in an order that does not depend on hashes."""
+    _enter(n, out, depth, st)
+    kinds = {*map(type, v)}
+    if len(kinds) == 1 and (kinds == {int} or kinds == {str}):
+        _put_items(sorted(v), out, depth, st)
+        return
+    parts = []
+    get = _PUT.get
+    size = 0
+    for x in v:
+        part = bytearray()
+        (get(type(x)) or _put_other)(x, part, depth - 1, st)
+        size += len(part)
+        if size > st.limit:
+            raise OverBudget("bytes")
+        parts.append(bytes(part))
+    parts.sort()
+    out += _n(b"l", len(parts))
+    for element in parts:
+        out += element
+
+
+def _put_set(v: set[Any], out: bytearray, depth: int, st: _State) -> None:
+    if st.memo is not None and st.memo.enter(v, out):
+        return
+    out += b"e"
+    _put_elements(v, len(v), out, depth, st)
+
+
+def _put_frozenset(v: frozenset[Any], out: bytearray, depth: int, st: _State) -> None:
+    out += b"z"
+    _put_elements(v, len(v), out, depth, st)
+
+
+def _put_range(v: range, out: bytearray, depth: int, st: _State) -> None:
+    out += b"r"
+    _put_all((v.start, v.stop, v.step), out, depth, st)
+
+
+def _put_slice(v: slice, out: bytearray, depth: int, st: _State) -> None:
+    _enter(3, out, depth, st)
+    out += b":"
+    _put_all((v.start, v.stop, v.step), out, depth - 1, st)
+
+
+def _put_view(tag: bytes) -> Put:
+    def put(v: Any, out: bytearray, depth: int, st: _State) -> None:
+        _enter(1, out, depth, st)
+        out += tag
+        _put_items([*v], out, depth - 1, st)
+
+    return put
+
+
+def _put_decimal(v: Any, out: bytearray, depth: int, st: _State) -> None:
+    out += b"."
+    _put_str(v.__str__(), out, depth, st)
+
+
+def _put_fraction(v: Any, out: bytearray, depth: int, st: _State) -> None:
+    top, bottom = v.numerator, v.denominator
+    if type(top) is not int or type(bottom) is not int:
+        raise NotPlain("Fraction")
+    if max(top.bit_length(), bottom.bit_length()) > _FRACTION_BITS:
+        raise OverBudget("bits of a Fraction")
+    out += b"/"
+    _put_int(top, out, depth, st)
+    _put_int(bottom, out, depth, st)
+
+
+def _put_uuid(v: Any, out: bytearray, depth: int, st: _State) -> None:
+    out += b"u"
+    out += v.int.to_bytes(16, "little")
+
+
+def _put_array(v: Any, out: bytearray, depth: int, st: _State) -> None:
+    out += b"a"
+    _put_str(v.typecode, out, depth, st)
+    _put_items(v.tolist(), out, depth, st)
+
+
+def _put_timezone(v: Any, out: bytearray, depth: int, st: _State) -> None:
+    out += b"W"
+    offset = v.__getinitargs__()
+    _put_all((offset[0].days, offset[0].seconds, offset[0].microseconds), out, depth, st)
+    _put_all((offset[1] if len(offset) > 1 else None,), out, depth, st)
+
+
+def _put_moment(tag: bytes, fields: tuple[str, ...], zoned: bool) -> Put:
+    def put(v: Any, out: bytearray, depth: int, st: _State) -> None:
+        out += tag
+        for name in fields:
+            _put_int(getattr(v, name), out, depth, st)
+        if zoned:
+            zone = v.tzinfo
+            if zone is None:
+                out += b"N"
+            elif type(zone) is library_type("datetime", "timezone"):
+                _put_timezone(zone, out, depth, st)
+            else:
+                raise NotPlain("tzinfo")
+
+    return put
+
+
+def _put_mapping(tag: bytes) -> Put:
+    def put(v: Any, out: bytearray, depth: int, st: _State) -> None:
+        if st.memo is not None and st.memo.enter(v, out):
+            return
+        out += tag
+        if tag == b"G":
+            factory = v.default_factory
+            _put_str(BUILTIN_TYPE_NAMES.get(factory, "") if isinstance(factory, type) else "", out, depth, st)
+        _put_pairs(v, out, depth, st)
+
+    return put
+
+
+def _put_deque(v: Any, out: bytearray, depth: int, st: _State) -> None:
+    if st.memo is not None and st.memo.enter(v, out):
+        return
+    out += b"Q"
+    _put_all((v.maxlen,), out, depth, st)
+    _put_items([*v], out, depth, st)
+
+
+def _put_type(v: type, out: bytearray, depth: int, st: _State) -> None:
+    name = BUILTIN_TYPE_NAMES.get(v)
+    if name is None:
+        key = type_key(v)
+        if key not in LIBRARY_TYPES or library_type(*key) is not v:
+            _put_opaque(v, out, depth, st)
+            return
+        name = f"{key[0]}:{key[1]}"
+    out += b"Y"
+    _put_str(name, out, depth, st)
+
+
+def _put_stand_in(v: Opaque, out: bytearray, depth: int, st: _State) -> None:
+    _enter(1, out, depth, st)
+    out += pack("<cqHB", b"O", v.handle, v.flags, 2 if v.truth is None else int(v.truth))
+    _put_str(v.type_name, out, depth, st)
+    memo, st.memo = st.memo, None  # a base is a copy: it has no identity that could be shared
+    if v.base is NO_BASE:
+        out += b"-"
+    else:
+        _put_all((v.base,), out, depth - 1, st)
+    _put_all((v.extra,), out, depth - 1, st)
+    st.memo = memo
+
+
+def _put_opaque(v: Any, out: bytearray, depth: int, st: _State) -> None:
+    stand_in = st.opaque(v) if st.opaque is not None else None
+    if stand_in is None:
+        raise NotPlain(_name(type(v)))
+    _put_stand_in(stand_in, out, depth, st)
+
+
+def _name(kind: type) -> str:
+    return type_key(kind)[1]
+
+
+# What a class made by namedtuple() or by NamedTuple with nothing but fields has in its namespace.
+_NAMEDTUPLE_KEYS = frozenset(
+    "__doc__ __slots__ _fields _field_defaults __new__ _make __replace__ _replace __repr__ _asdict __getnewargs__"
+    " __match_args__ __module__ __orig_bases__ __annotations__ __annotate__ __qualname__ __static_attributes__"
+    " __firstlineno__ __annotate_func__ __annotations_cache__".split()
+)
+
+
+def namedtuple_fields(kind: type) -> tuple[str, ...] | None:
+    """The field names of a namedtuple class that adds nothing of its own, else None."""
+    if type(kind) is not type or kind.__mro__[1:] != (tuple, object):
+        return None
+    names = vars(kind)
+    fields = names.get("_fields")
+    if type(fields) is not tuple or len(fields) > 255 or not all(type(f) is str for f in fields):
+        return None
+    return fields if names.keys() <= _NAMEDTUPLE_KEYS | set(fields) else None
+
+
+def _put_other(v: Any, out: bytearray, depth: int, st: _State) -> None:
+    kind = type(v)
+    put = _library_put(kind)
+    if put is None and isinstance(v, type):
+        put = _put_type
+    if put is not None:
+        put(v, out, depth, st)
+        return
+    fields = namedtuple_fields(kind)
+    if fields is None:
+        _put_opaque(v, out, depth, st)
+        return
+    _enter(len(fields), out, depth, st)
+    out += b"V"
+    _put_str(_name(kind), out, depth, st)
+    _put_tuple(fields, out, depth, st)
+    _put_tuple(tuple.__getitem__(v, slice(None)), out, depth, st)
+
+
+_DATE = ("year", "month", "day")
+_TIME = ("hour", "minute", "second", "microsecond", "fold")
+_LIBRARY_PUT: dict[tuple[str, str], Put] = {
+    ("decimal", "Decimal"): _put_decimal,
+    ("fractions", "Fraction"): _put_fraction,
+    ("uuid", "UUID"): _put_uuid,
+    ("array", "array"): _put_array,
+    ("collections", "deque"): _put_deque,
+    ("collections", "Counter"): _put_mapping(b"C"),
+    ("collections", "OrderedDict"): _put_mapping(b"R"),
+    ("collections", "defaultdict"): _put_mapping(b"G"),
+    ("datetime", "datetime"): _put_moment(b"M", _DATE + _TIME, True),
+    ("datetime", "date"): _put_moment(b"A", _DATE, False),
+    ("datetime", "time"): _put_moment(b"H", _TIME, True),
+    ("datetime", "timedelta"): _put_moment(b"L", ("days", "seconds", "microseconds"), False),
+    ("datetime", "timezone"): _put_timezone,
+}
+
+
+def _library_put(kind: type) -> Put | None:
+    """How to write a value type of the standard library; None where the class is not really that type."""
+    key = type_key(kind)
+    put = _LIBRARY_PUT.get(key)
+    if put is None:
+        if key[0] == "numpy" and "numpy" in sys.modules:
+            from gradebox_inside.arrays import put_numpy
+
+            return put_numpy
+        return None
+    if library_type(*key) is not kind:
+        return None
+    _PUT[kind] = _guarded(put)
+    return _PUT[kind]
+
+
+def is_plain_type(kind: type) -> bool:
+    """Whether values of this exact type travel as data (their elements may still be stand-ins)."""
+    return kind in _PUT or _library_put(kind) is not None or namedtuple_fields(kind) is not None
+
+
+def _guarded(put: Put) -> Put:
+    def guarded(v: Any, out: bytearray, depth: int, st: _State) -> None:
+        start = len(out)
+        try:
+            put(v, out, depth, st)
+        except NotPlain:  # a datetime in a time zone of its own, for one
+            del out[start:]
+            _put_opaque(v, out, depth, st)
+
+    return guarded
+
+
+_PUT: dict[type, Put] = {
+    type(None): _put_none,
+    bool: _put_bool,
+    int: _put_int,
+    float: _put_float,
+    complex: _put_complex,
+    str: _put_str,
+    bytes: _put_bytes,
+    bytearray: _put_bytearray,
+    list: _put_list,
+    tuple: _put_tuple,
+    dict: _put_dict,
+    set: _put_set,
+    frozenset: _put_frozenset,
+    range: _put_range,
+    slice: _put_slice,
+    BUILTIN_TYPES["dict_keys"]: _put_view(b"k"),
+    BUILTIN_TYPES["dict_values"]: _put_view(b"v"),
+    BUILTIN_TYPES["dict_items"]: _put_view(b"w"),
+    type(...): lambda v, out, depth, st: out.extend(b"~"),
+    type(NotImplemented): lambda v, out, depth, st: out.extend(b"!"),
+    type: _put_type,
+    Opaque: _put_stand_in,
+}

@@ -1,0 +1,104 @@
+"""The fork server: a warm interpreter inside the jail that makes a sandboxed process on request.
+
+Theory of operation. One per jail, started by nsjail with the worker's control socket as its only descriptor (0).
+It runs as uid 0 of the jail's user namespace, programs run as other uids in PID namespaces of their own: they can
+neither see nor signal it. It holds no secret: programs, tests and answers travel on per-process channels that it
+passes on and closes. It is single-threaded and answers one request at a time:
+
+    worker → fork server                                    answer
+    ("config", {name: BPF bytes}, [module names to warm])   ("ready",)
+    ("spawn", spec) + descriptors (SCM_RIGHTS)              ("spawned", pid) or ("error", text)
+    ("reap", pid)                                           ("exited", pid, wait status, CPU seconds, peak bytes)
+
+The worker reaps only what it knows to be dead or has killed, so that "reap" never waits long, and a pid cannot be
+used again before the worker has finished with it. On end of file it exits, and the jail with it: this process is
+the init of the jail's PID namespace.
+"""
+
+from __future__ import annotations
+
+import _sitebuiltins
+import _thread
+import builtins
+import gc
+import importlib
+import os
+import socket
+import sys
+
+from gradebox_inside import codec, oracle, program, sandbox
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+CONTROL_FD = 0
+MAX_REQUEST_BYTES = 1 << 18
+MAX_DESCRIPTORS = 5
+
+
+def _warm(modules: list[str]) -> None:
+    """What every program would otherwise pay for: common modules, and the names that `site` adds to builtins."""
+    builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D")
+    builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D")
+    builtins.copyright = _sitebuiltins._Printer("copyright", sys.copyright)
+    builtins.help = _sitebuiltins._Helper()
+    for name in modules:
+        importlib.import_module(name)
+    _thread.stack_size(sandbox.THREAD_STACK_BYTES)
+    # Frozen, the collector never writes to these objects' headers in a child, so their pages stay shared.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
+def _run_child(role: str, has_peer: bool) -> None:
+    channel = socket.socket(fileno=sandbox.CHANNEL_FD)
+    peer = socket.socket(fileno=sandbox.PEER_FD) if has_peer else None
+    channel.sendall(b"!")  # the hello: sandboxed, ready for a program
+    if role == "oracle":
+        oracle.serve(channel, peer)
+    else:
+        program.serve(channel, peer)
+
+
+def _spawn(spec: dict[str, Any], descriptors: list[int], bpf: bytes) -> int:
+    pid = sandbox.spawn(spec, descriptors, bpf)
+    if pid:
+        return pid
+    try:
+        _run_child(spec["role"], len(descriptors) == MAX_DESCRIPTORS)
+    finally:
+        os._exit(0)
+
+
+def _reap(pid: int) -> tuple[Any, ...]:
+    _, status, usage = os.wait4(pid, 0)
+    return ("exited", pid, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10)
+
+
+def main() -> None:
+    """Serves requests until the worker closes the control socket."""
+    control = socket.socket(fileno=CONTROL_FD)
+    sandbox.make_capabilities_final()
+    sandbox.prctl(sandbox.PR_SET_DUMPABLE, 0)
+    filters: dict[str, bytes] = {}
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(control, MAX_REQUEST_BYTES, MAX_DESCRIPTORS)
+        if not data:
+            os._exit(0)
+        request = codec.decode(data)
+        try:
+            if request[0] == "spawn":
+                answer: tuple[Any, ...] = ("spawned", _spawn(request[1], descriptors, filters[request[1]["filter"]]))
+            elif request[0] == "reap":
+                answer = _reap(request[1])
+            else:
+                filters = request[1]
+                _warm(request[2])
+                answer = ("ready",)
+        except Exception as error:
+            answer = ("error", repr(error)[:500])
+        for descriptor in descriptors:
+            os.close(descriptor)
+        control.send(codec.encode(answer))

@@ -1,0 +1,173 @@
+"""The oracle's process: runs test code in a sandbox of its own, where the program's names are proxies.
+
+    worker → oracle                                              answer
+    ("setup", source, {"entry_point", "share_random", …})        ("ready",) or ("failed", info)
+    ("test", index, kind, source, {"compared"})                  ("tested", index, cpu_ns, wall_ns, result)
+
+result: as in tests_run.py; its outcome may also be "program_gone". A name in a test is looked up in the test's own
+globals, then in the builtins, then in the program: what the program calls `isinstance` does not matter here. Only
+the entry point comes before the builtins.
+"""
+
+from __future__ import annotations
+
+import builtins
+import gc
+import os
+import sys
+import time
+
+from gradebox_inside.decode import decode
+from gradebox_inside.encode import encode
+from gradebox_inside.frames import Channel
+from gradebox_inside.stdio import open_streams
+from gradebox_inside.values import Budget
+
+globals()["__builtins__"] = vars(builtins).copy()  # tests patch builtins; functions below keep these
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from typing import Any
+
+_cpu_ns = time.process_time_ns
+_wall_ns = time.monotonic_ns
+_MESSAGE = Budget(nodes=50_000_000, depth=250, bytes=1 << 30)
+_MODULE = "test_program"
+
+
+def serve(channel: socket.socket, program: socket.socket) -> None:
+    """Serves the worker until it closes the channel. `program` leads to the program's process."""
+    from gradebox_inside.program import own_depth
+
+    worker = Channel(channel, _MESSAGE.bytes)
+    sys.setrecursionlimit(sys.getrecursionlimit() + own_depth() + 40)
+    sys.argv = ["test_program.py"]
+    open_streams()
+    gc.enable()
+    oracle = Oracle(Channel(program, 64 << 20))
+    try:
+        while (payload := worker.receive()) is not None:
+            message = decode(payload, budget=_MESSAGE)
+            if message[0] == "setup":
+                worker.send(encode(oracle.set_up(message[1], message[2])))
+            else:
+                worker.send(encode(oracle.test(*message[1:])))
+        oracle.end()
+    except OSError:  # the worker is gone
+        os._exit(0)
+
+
+class Names(dict[str, Any] if TYPE_CHECKING else dict):
+    """The builtins of a test's globals: what they do not have is the program's."""
+
+    def __init__(self, ask: Any) -> None:
+        super().__init__(vars(builtins))
+        self._ask = ask
+
+    def __missing__(self, name: str) -> Any:
+        return self._ask(name)
+
+
+class Oracle:
+    """The state of one oracle process."""
+
+    def __init__(self, program: Channel) -> None:
+        from gradebox_inside.authority import OracleAuthority
+        from gradebox_inside.judgement import OracleJudgement
+        from gradebox_inside.peer import Gone, Peer
+
+        self._gone = Gone
+        self._judgement = OracleJudgement()
+        self._authority = OracleAuthority(frozenset((_MODULE,)))
+        self._peer = Peer(program, 1, self._judgement, self._authority)
+        self._names = Names(self._ask)
+        self._entry: str | None = None
+        self._base: dict[str, Any] = {}
+        self._shared: dict[str, Any] = {}
+        self._setup_error: BaseException | None = None
+
+    def _ask(self, name: str) -> Any:
+        """A name that neither the test nor Python knows. Raises KeyError, as a mapping does."""
+        if name.startswith("__") and name.endswith("__"):
+            raise KeyError(name)
+        try:
+            value = self._peer.request("name", name)
+        except NameError:
+            self._peer.last_error = None
+            raise KeyError(name) from None
+        self._name(value)
+        return value
+
+    def _name(self, value: Any) -> None:
+        from gradebox_inside.proxies import RemoteMeta
+
+        if isinstance(value, RemoteMeta):
+            self._judgement.named.add(value)
+
+    def _namespace(self) -> dict[str, Any]:
+        module = type(sys)(_MODULE)
+        sys.modules[_MODULE] = module
+        namespace = module.__dict__
+        namespace["__builtins__"] = self._names
+        namespace["__file__"] = "/tmp/test_program.py"
+        return namespace
+
+    def set_up(self, source: str, options: dict[str, Any]) -> tuple[Any, ...]:
+        """Executes the tests' set-up; tests see what it defines."""
+        from gradebox_inside.describe import TEST_FILE, error_info
+        from gradebox_inside.tests_run import run_code
+
+        self._entry = options.get("entry_point")
+        self._peer.share_random = bool(options.get("share_random"))
+        self._base = self._namespace()
+        error: BaseException | None = None
+        try:
+            if self._entry:
+                value = self._peer.request("entry", self._entry)
+                self._name(value)
+                self._base[self._entry] = value
+        except NameError:
+            pass
+        except BaseException as problem:
+            error = problem
+        if error is None and source.strip():
+            error = run_code(source, self._base)
+        self._shared = self._base
+        return ("ready",) if error is None else ("failed", error_info(error, TEST_FILE))
+
+    def test(self, index: int, kind: str, source: str, options: dict[str, Any]) -> tuple[Any, ...]:
+        """Runs one test."""
+        from gradebox_inside.tests_run import outcome, run_code, run_module
+
+        cpu, wall = _cpu_ns(), _wall_ns()
+        self._judgement.compared = bool(options.get("compared"))
+        self._authority.stop_iteration = "StopIteration" in source or "StopAsyncIteration" in source
+        self._peer.last_error = None
+        self._peer.over_budget = False
+        ran = 0
+        error: BaseException | None
+        try:
+            if kind == "unittest":
+                namespace = self._namespace()
+                namespace.update({k: v for k, v in self._base.items() if not k.startswith("__")})
+                error, ran = run_module(source, namespace)
+            else:
+                error = run_code(source, self._shared)
+        except BaseException as problem:
+            error = problem
+        result = outcome(error, ran)
+        if self._peer.closed or isinstance(error, self._gone):
+            result["outcome"] = "program_gone"
+        elif error is not None and self._peer.over_budget:
+            result["outcome"] = "over_budget"
+        if error is not None:
+            result["program_raised"] = error is self._peer.last_error
+        return ("tested", index, _cpu_ns() - cpu, _wall_ns() - wall, result)
+
+    def end(self) -> None:
+        """Lets the program's process go back to its worker."""
+        try:
+            self._peer.end()
+        except self._gone:
+            pass

@@ -1,0 +1,94 @@
+"""The program's process: serves the worker's messages after the sandbox is closed around it.
+
+    worker → program                                       answer
+    ("load", source, {"name"})                             ("loaded", cpu_ns) or ("failed", kind, info)
+    ("calls", first index, [tree…], [flags…])              one ("answer", index, cpu_ns, wall_ns, outcome) a tree
+    ("in_process", index, kind, setup, source)             ("tested", index, cpu_ns, wall_ns, result)
+    ("serve",)                                             ("served",) when the oracle is done or gone
+    ("stdio", source, argv)                                ("ended", exit code, info | None, cpu_ns), then exits with it
+
+outcome: ("value", v), ("raised", info) or ("over_budget",). Whatever this process says may be a lie: the program
+can do anything to it. But an honest program must not break it by patching what it uses: clocks, sends and
+builtins are taken before the program is loaded.
+"""
+
+from __future__ import annotations
+
+import builtins
+import gc
+import os
+import sys
+import time
+
+from gradebox_inside.calls import answer_calls
+from gradebox_inside.decode import decode
+from gradebox_inside.encode import encode
+from gradebox_inside.frames import Channel
+from gradebox_inside.loader import load
+from gradebox_inside.stdio import open_streams, run
+from gradebox_inside.values import Budget
+
+globals()["__builtins__"] = vars(builtins).copy()  # programs patch builtins; functions below keep these
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from types import ModuleType
+    from typing import Any
+
+_cpu_ns = time.process_time_ns
+_exit = os._exit
+_frame = sys._getframe
+# Messages of the worker are trusted; this only bounds a fault.
+_MESSAGE = Budget(nodes=50_000_000, depth=250, bytes=1 << 30)
+_FAULT_STATUS = 70
+
+
+def own_depth() -> int:
+    """How many frames are on the stack: a program's recursion limit must not have to pay for them."""
+    depth, frame = 0, _frame(1)
+    while frame is not None:
+        depth, frame = depth + 1, frame.f_back  # type: ignore[assignment]
+    return depth
+
+
+def serve(channel: socket.socket, oracle: socket.socket | None) -> None:
+    """Serves until the worker closes the channel. `oracle` leads to the oracle's process, where there is one."""
+    worker = Channel(channel, _MESSAGE.bytes)
+    peer = None if oracle is None else Channel(oracle, 1 << 28)
+    sys.setrecursionlimit(sys.getrecursionlimit() + own_depth() + 4)
+    sys.argv = ["program.py"]
+    open_streams()
+    gc.enable()
+    module: ModuleType | None = None
+    try:
+        while (payload := worker.receive()) is not None:
+            message = decode(payload, budget=_MESSAGE)
+            tag = message[0]
+            if tag == "calls" and module is not None:
+                answer_calls(message[1], message[2], message[3], module.__dict__, worker.send)
+                continue
+            started = _cpu_ns()
+            answer: tuple[Any, ...]
+            if tag == "load":
+                module, failure = load(message[1], message[2].get("name", "program"))
+                answer = ("failed", *failure) if failure is not None else ("loaded", _cpu_ns() - started)
+            elif tag == "in_process" and module is not None:
+                from gradebox_inside.beside import test_beside
+
+                answer = test_beside(module, *message[1:])
+            elif tag == "serve" and module is not None and peer is not None:
+                from gradebox_inside.peer import serve_program
+
+                serve_program(peer, module)
+                answer = ("served",)
+            elif tag == "stdio":
+                code, info = run(message[1], message[2])
+                worker.send(encode(("ended", code, info, _cpu_ns() - started)))
+                _exit(code & 0xFF)  # the status is the evidence; the message only explains it
+            else:
+                answer = ("refused", tag)
+            del message
+            worker.send(encode(answer))
+    except BaseException:  # the channel is gone, or the program broke this process: silence is not an answer
+        _exit(_FAULT_STATUS)

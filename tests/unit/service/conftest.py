@@ -1,0 +1,64 @@
+"""An engine's front process inside the test, with fake workers and a real gRPC server."""
+
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from gradebox_engine import server
+from gradebox_engine.config import EngineConfig, load_config
+from gradebox_engine.pool import Pool
+from gradebox_engine.scheduler import Scheduler
+
+COMMAND = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
+
+
+@dataclass
+class Front:
+    """A front process's parts."""
+
+    target: str
+    scheduler: Scheduler
+    pool: Pool
+    server: grpc.aio.Server
+    config: EngineConfig
+    log: Path
+
+    def logged(self, first: str) -> list[list[str]]:
+        """The fake workers' log lines that start with a word."""
+        lines = [line.split() for line in self.log.read_text().splitlines()]
+        return [words for words in lines if words[0] == first]
+
+
+StartFront = Callable[..., Awaitable[Front]]
+
+
+@pytest.fixture
+async def start_front(tmp_path: Path) -> AsyncIterator[StartFront]:
+    """Starts fronts with the given settings; ends them after the test."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**settings: Any) -> Front:
+            config = load_config({"listen": f"unix:{tmp_path}/front.sock", "workers": 2, **settings})
+            config = config.with_machine()
+            scheduler = Scheduler(
+                max_programs=config.max_queued_programs, max_bytes=config.max_queued_bytes
+            )
+            log = tmp_path / "log"
+            log.touch()
+            assert config.workers is not None
+            pool = Pool(
+                scheduler, size=config.workers, config={"log": str(log)}, command=COMMAND
+            )
+            stack.push_async_callback(pool.stop)
+            await pool.start()
+            served = await server.listen(config, scheduler, pool)
+            stack.push_async_callback(served.stop, 0)
+            return Front(config.listen, scheduler, pool, served, config, log)
+
+        yield start
