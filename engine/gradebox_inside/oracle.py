@@ -3,6 +3,7 @@
     worker → oracle                                              answer
     ("setup", source, {"entry_point", "share_random", …})        ("ready",) or ("failed", info)
     ("test", index, kind, source, {"compared"})                  ("tested", index, cpu_ns, wall_ns, result)
+    ("pause",)                                                   none; the program's process answers its worker
 
 result: as in tests_run.py; its outcome may also be "program_gone". A name in a test is looked up in the test's own
 globals, then in the builtins, then in the program: what the program calls `isinstance` does not matter here. Only
@@ -51,9 +52,10 @@ def serve(channel: socket.socket, program: socket.socket) -> None:
             message = decode(payload, budget=_MESSAGE)
             if message[0] == "setup":
                 worker.send(encode(oracle.set_up(message[1], message[2])))
+            elif message[0] == "pause":
+                oracle.pause()
             else:
                 worker.send(encode(oracle.test(*message[1:])))
-        oracle.end()
     except OSError:  # the worker is gone
         os._exit(0)
 
@@ -165,9 +167,9 @@ class Oracle:
             result["program_raised"] = error is self._peer.last_error
         return ("tested", index, _cpu_ns() - cpu, _wall_ns() - wall, result)
 
-    def end(self) -> None:
-        """Lets the program's process go back to its worker."""
+    def pause(self) -> None:
+        """Lets the program's process go back to its worker until the next test."""
         try:
-            self._peer.end()
+            self._peer.pause()
         except self._gone:
             pass

@@ -4,7 +4,7 @@ A message is a frame with two codec values, `[u32 length of the first][first][se
     first   (body, [containers that changed])             written with the peer's Memo
     second  (forgotten containers, released handles, state of `random` | None)
 body: ("q", operation, handle or name, …) asks; ("a", value), ("x", exception), ("o",) answer: value, raised, over
-budget; ("end",) ends. Whoever has asked serves the other's questions until its own is answered.
+budget; ("end",) pauses. Whoever has asked serves the other's questions until its own is answered.
 
 Mutable plain containers keep their identity: a list that was passed is the same list when it is passed again, and
 when one side changes it in place the other side's one is brought up to date with the next message, as long as both
@@ -123,16 +123,19 @@ class Peer:
     # -- answering
 
     def serve(self) -> None:
-        """Answers questions until the other side ends the conversation or is gone."""
-        while True:
-            self._receive()
-            if self._inbox[0] != "q":
-                self._inbox = None
-                return
-            self._serve_one()
+        """Answers questions until the other side pauses, or is gone. What has been exchanged so far stays known."""
+        try:
+            while True:
+                self._receive()
+                if self._inbox[0] != "q":
+                    self._inbox = None
+                    return
+                self._serve_one()
+        except Gone:
+            pass
 
-    def end(self) -> None:
-        """Ends the other side's `serve`."""
+    def pause(self) -> None:
+        """Ends the other side's `serve`, for now."""
         self._send(("end",))
 
     def _serve_one(self) -> None:
@@ -217,13 +220,9 @@ class Peer:
             self._random_sent = state
 
 
-def serve_program(channel: Channel, module: Any) -> None:
-    """The program's end: answers the oracle until it is done or gone."""
+def program_peer(channel: Channel, module: Any) -> Peer:
+    """The program's end of its conversation with the oracle."""
     from gradebox_inside.authority import ProgramAuthority
     from gradebox_inside.judgement import Judgement
 
-    peer = Peer(channel, 0, Judgement(), ProgramAuthority(module))
-    try:
-        peer.serve()
-    except Gone:
-        pass
+    return Peer(channel, 0, Judgement(), ProgramAuthority(module))

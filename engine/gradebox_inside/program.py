@@ -4,7 +4,7 @@
     ("load", source, {"name"})                             ("loaded", cpu_ns) or ("failed", kind, info)
     ("calls", first index, [tree…], [flags…])              one ("answer", index, cpu_ns, wall_ns, outcome) a tree
     ("in_process", index, kind, setup, source)             ("tested", index, cpu_ns, wall_ns, result)
-    ("serve",)                                             ("served",) when the oracle is done or gone
+    ("serve",)                                             ("served",) when the oracle pauses or is gone
     ("stdio", source, argv)                                ("ended", exit code, info | None, cpu_ns), then exits with it
 
 outcome: ("value", v), ("raised", info) or ("over_budget",). Whatever this process says may be a lie: the program
@@ -61,6 +61,7 @@ def serve(channel: socket.socket, oracle: socket.socket | None) -> None:
     open_streams()
     gc.enable()
     module: ModuleType | None = None
+    conversation: Any = None
     try:
         while (payload := worker.receive()) is not None:
             message = decode(payload, budget=_MESSAGE)
@@ -78,9 +79,11 @@ def serve(channel: socket.socket, oracle: socket.socket | None) -> None:
 
                 answer = test_beside(module, *message[1:])
             elif tag == "serve" and module is not None and peer is not None:
-                from gradebox_inside.peer import serve_program
+                if conversation is None:
+                    from gradebox_inside.peer import program_peer
 
-                serve_program(peer, module)
+                    conversation = program_peer(peer, module)
+                conversation.serve()
                 answer = ("served",)
             elif tag == "stdio":
                 code, info = run(message[1], message[2])

@@ -115,8 +115,8 @@ class Connection:
         loop = asyncio.get_running_loop()
         if self._closed:
             raise Unavailable("this client is closed")
+        _claim_grpc()
         if self._channel is None or self._loop is not loop:
-            _claim_grpc()
             self._channel = grpc.aio.insecure_channel(self._target, options=_OPTIONS)
             self._loop = loop
             self._calls.clear()

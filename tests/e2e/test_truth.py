@@ -11,9 +11,9 @@ def test_a_sample_of_the_labelled_data(jails: None, repository: Path) -> None:
     data = repository.parent / "shared" / "data"
     if not (data / "truth").is_dir():
         pytest.skip("no ../shared/data beside the repository")
-    command = [sys.executable, repository / "tests/e2e/truth.py"]
+    command = [sys.executable, str(repository / "tests/e2e/truth.py")]
     ran = subprocess.run(
-        [*command, "--data", data, "--every", "25", "--skip-slow"],
+        [*command, "--data", str(data), "--every", "25", "--skip-slow"],
         capture_output=True,
         text=True,
         timeout=600,

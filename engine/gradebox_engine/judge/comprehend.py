@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradebox_engine.judge.frame import MAX_ITEMS, Code, Frame, Undecidable, Unsupported
 from gradebox_engine.judge.functions import Function
-from gradebox_engine.judge.kinds import Items, has_opaque, items, truth
+from gradebox_engine.judge.kinds import Items, has_opaque, items, ordered, truth
 from gradebox_engine.judge.parts import Part
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _loops(
 
     def run(frame: Frame, level: int = 0) -> Iterator[None]:
         source, store, conditions = levels[level]
-        for x in items(frame, source(frame)):
+        for x in ordered(frame, source(frame)):
             frame.spend(1)
             store(frame, x)
             if all(truth(frame, c(frame)) for c in conditions):

@@ -12,15 +12,18 @@ from typing import Any
 from gradebox_engine.judge import comprehend
 from gradebox_engine.judge.frame import Code, Frame, Undecidable, Unsupported, answer
 from gradebox_engine.judge.functions import Function, call
-from gradebox_engine.judge.kinds import CONTAINERS, MAPPINGS, TEXTS, Items, is_namedtuple, items, truth
+from gradebox_engine.judge.kinds import CONTAINERS, MAPPINGS, SCALARS, TEXTS, Items, is_namedtuple, ordered, truth
 from gradebox_engine.judge.methods import METHOD_NAMES, attribute, call_method
 from gradebox_engine.judge.parts import Part, PlanBudget
 from gradebox_engine.judge.operators import BINARY, COMPARISONS, UNARY, subscript
 from gradebox_engine.judge.scope import MODULE_NAMES, Module, Scope, value_of_builtin
 
 _MAX_DEPTH = 60
-# Builtins that take all elements of their one argument: the program's process may drain an iterator for them.
-_CONSUMERS = frozenset("list tuple set frozenset sorted sum max min dict Counter deque".split())
+_SMALLEST_FOLDED = 3  # from here on, Python compiles a set of constants as a frozenset that is merged into a set
+# Functions that take all elements of their one argument: the program's process may drain an iterator for them.
+_CONSUMERS = frozenset("set frozenset sorted sum max min dict Counter deque".split())
+# Types that the program's process itself applies to an answer: the order of a set is only known there.
+_APPLIED = (list, tuple, str)
 
 
 class Compiler:
@@ -122,8 +125,25 @@ class Compiler:
                 raise Unsupported("double star")
         return ("call", function, args, kwargs)
 
+    def _set_tree(self, node: ast.expr) -> Any:
+        """The tree that builds a constant set as Python would, with the same order of its elements; else None."""
+        if isinstance(node, ast.Set) and node.elts:
+            elements = self.value(ast.Tuple(node.elts, ast.Load()))
+            if not elements.fixed:
+                return None
+            check_constant(elements.value)
+            if len(node.elts) < _SMALLEST_FOLDED or any(type(x) not in SCALARS for x in elements.value):
+                return ("call", ("const", set), [("const", elements.value)], {})
+            folded = ("call", ("const", frozenset), [("const", elements.value)], {})
+            return ("call", ("attr", ("const", set()), "union"), [folded], {})
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) == 1:
+            kind = self.value(node.func).value if self.tree(node.func) is None else None
+            if kind in (set, frozenset) and not node.keywords:
+                return ("call", ("const", kind), [self._argument(node.args[0])], {})
+        return None
+
     def _argument(self, node: ast.expr) -> Any:
-        tree = self.tree(node)
+        tree = self.tree(node) or self._set_tree(node)
         if tree is not None:
             return tree
         before = len(self.trees)
@@ -187,7 +207,7 @@ class Compiler:
             found: list[Any] = []
             for part, star in zip(parts, starred, strict=True):
                 if star:
-                    found.extend(items(frame, part.code(frame)))
+                    found.extend(ordered(frame, part.code(frame)))
                 else:
                     found.append(part.code(frame))
             return kind(found)
@@ -314,6 +334,8 @@ class Compiler:
         if len(node.args) == 1 and not isinstance(node.args[0], ast.Starred):
             argument = node.args[0]
             tree = self.tree(argument)
+            if tree is not None and function.value in _APPLIED and not node.keywords:
+                return self._register(("call", ("const", function.value), [tree], {}))
             if tree is not None:
                 arguments = [self._register(tree, consume=name in _CONSUMERS)]
             elif isinstance(argument, ast.GeneratorExp):
@@ -356,8 +378,11 @@ class Compiler:
         owner = self.value(function.value)
         if len(node.args) == 1 and isinstance(node.args[0], ast.GeneratorExp):
             arguments = [comprehend.generator(self, node.args[0], lazy=False)]
-        elif name == "join" and len(node.args) == 1 and (tree := self.tree(node.args[0])) is not None:
-            arguments = [self._register(tree, consume=True)]
+        elif name == "join" and type(owner.value) is str and len(node.args) == 1 and not node.keywords:
+            tree = self.tree(node.args[0])
+            if tree is not None:
+                return self._register(("call", ("attr", ("const", owner.value), "join"), [tree], {}))
+            arguments = self._arguments(node)
         else:
             arguments = self._arguments(node)
         keywords = self._keywords(node)

@@ -27,6 +27,7 @@ from gradebox_engine.judge.kinds import (
     is_namedtuple,
     items,
     known,
+    ordered,
     small,
     truth,
 )
@@ -141,6 +142,8 @@ def _sum(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
             bits = max(bits, x.bit_length())
         elif type(x) in EXACT or type(x) is datetime.timedelta:
             small(x)
+        elif type(x) is float and type(args[0]) in SETS:
+            raise Undecidable("order of a set")
         elif type(x) not in NUMBERS:
             if type(x) in (str, list, tuple, type(None), dict) and not start:
                 return sum([0, x])  # raises TypeError
@@ -172,14 +175,14 @@ def _range(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
 def _zip(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
     if kwargs:
         raise Undecidable("zip")
-    columns = [items(frame, x) for x in args]
+    columns = [ordered(frame, x) for x in args]
     return Items(zip(*columns, strict=False))
 
 
 def _enumerate(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
     if len(args) + len(kwargs) > 2 or not args or any(type(x) is not int for x in args[1:]):
         raise Undecidable("enumerate")
-    return Items(enumerate(items(frame, args[0]), *args[1:], **kwargs))
+    return Items(enumerate(ordered(frame, args[0]), *args[1:], **kwargs))
 
 
 def _reversed(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
@@ -191,14 +194,14 @@ def _reversed(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
 def _map(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
     if len(args) < 2 or kwargs:
         raise Undecidable("map")
-    columns = [items(frame, x) for x in args[1:]]
+    columns = [ordered(frame, x) for x in args[1:]]
     return Items(call(frame, args[0], list(row), {}) for row in zip(*columns, strict=False))
 
 
 def _filter(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
     if len(args) != 2 or kwargs:
         raise Undecidable("filter")
-    kept = items(frame, args[1])
+    kept = ordered(frame, args[1])
     if args[0] is None:
         return Items(x for x in kept if truth(frame, x))
     return Items(x for x in kept if truth(frame, call(frame, args[0], [x], {})))
@@ -256,6 +259,8 @@ def _small_inside(value: Any) -> Any:
         elif type(v) in MAPPINGS:
             stack.extend(v.keys())
             stack.extend(v.values())
+        elif type(v) in SETS and len(v) > 1:
+            raise Undecidable("order of a set")
         elif type(v) in CONTAINERS and type(v) not in TEXTS and type(v) is not range:
             stack.extend(v)
     return value
@@ -300,7 +305,7 @@ def _collection(kind: type, hashed: bool) -> _Run:
     def run(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
         if len(args) > 1 or kwargs:
             raise Undecidable(kind.__name__)
-        return kind(*[(_hashable if hashed else items)(frame, x) for x in args])
+        return kind(*[(_hashable if hashed else ordered)(frame, x) for x in args])
 
     return run
 

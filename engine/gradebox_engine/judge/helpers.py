@@ -12,7 +12,7 @@ from gradebox_engine.judge import comprehend
 from gradebox_engine.judge.extract import Compiler
 from gradebox_engine.judge.frame import Code, Frame, Undecidable, Unsupported
 from gradebox_engine.judge.functions import Function
-from gradebox_engine.judge.kinds import CONTAINERS, TEXTS, items, truth
+from gradebox_engine.judge.kinds import CONTAINERS, TEXTS, ordered, truth
 from gradebox_engine.judge.operators import BINARY
 from gradebox_engine.judge.parts import PlanBudget
 from gradebox_engine.judge.scope import Scope
@@ -174,7 +174,7 @@ def _for(compiler: Compiler, node: ast.For) -> _Step:
     body = _block(compiler, node.body)
 
     def run(frame: Frame) -> Any:
-        for x in items(frame, source(frame)):
+        for x in ordered(frame, source(frame)):
             frame.spend(1)
             store(frame, x)
             found = body(frame)

@@ -89,6 +89,13 @@ def items(frame: Frame, value: Any) -> Any:
     return iter(known(value))  # not iterable: raises TypeError
 
 
+def ordered(frame: Frame, value: Any) -> Any:
+    """`items`, for where the order matters: that of a set is not the same in two processes."""
+    if type(value) in SETS and len(value) > 1:
+        raise Undecidable("order of a set")
+    return items(frame, value)
+
+
 def _range_length(value: range) -> int:
     try:
         return len(value)

@@ -21,6 +21,7 @@ from gradebox_engine.judge.kinds import (
     is_namedtuple,
     items,
     known,
+    ordered,
     small,
 )
 
@@ -63,7 +64,7 @@ def _replace(frame: Frame, value: Any, args: list[Any], kwargs: dict[str, Any]) 
 def _join(frame: Frame, value: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
     if len(args) != 1 or kwargs:
         raise Undecidable("join")
-    parts = list(items(frame, args[0]))
+    parts = list(ordered(frame, args[0]))
     size = 0
     for part in parts:
         size += len(value) + (len(part) if type(part) is type(value) else 0)

@@ -19,6 +19,7 @@ import signal
 import socket
 import sys
 from collections import OrderedDict
+from typing import cast
 
 from google.protobuf.message import DecodeError
 
@@ -43,17 +44,21 @@ _PR_SET_PDEATHSIG = 1
 _FLUSH_RESULTS = 8
 
 
+def _verdict(verdict: Verdict) -> "wire.Verdict":
+    return cast("wire.Verdict", int(verdict))  # the same numbers
+
+
 def _result(index: int, source: bytes, outcomes: list[TestOutcome]) -> wire.SubmissionResult:
     verdicts = [outcome.verdict for outcome in outcomes]
     rate = pass_rate(verdicts)
     result = wire.SubmissionResult(
         index=index,
         program_sha256=hashlib.sha256(source).digest(),
-        verdict=wire.Verdict.ValueType(submission_verdict(verdicts)),
+        verdict=_verdict(submission_verdict(verdicts)),
         tests=[
             wire.TestResult(
-                verdict=wire.Verdict.ValueType(o.verdict),
-                seal=wire.Seal.ValueType(o.seal),
+                verdict=_verdict(o.verdict),
+                seal=cast("wire.Seal", int(o.seal)),
                 cpu_time_s=o.cpu_time_s,
                 wall_time_s=o.wall_time_s,
                 memory_bytes=o.memory_bytes,
@@ -168,7 +173,7 @@ class Worker:
             return
         else:
             response = wire.RunResponse(
-                verdict=wire.Verdict.ValueType(ran.fault.verdict if ran.fault else Verdict.PASSED),
+                verdict=_verdict(ran.fault.verdict if ran.fault else Verdict.PASSED),
                 exit_code=ran.exit_code,
                 stdout=ran.stdout,
                 stderr=ran.stderr,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gradebox_engine.jail.launch import Jail
-from gradebox_engine.judge.evaluate import Undecided, decide, decide_general
+from gradebox_engine.judge.evaluate import Undecided, decide
 from gradebox_engine.judge.fast import FastTest
 from gradebox_engine.judge.plan import (
     GeneralTest,
@@ -21,7 +21,7 @@ from gradebox_engine.judge.plan import (
 )
 from gradebox_engine.judge.suite import CallTest, CodeTest, Seal, Suite, Verdict
 from gradebox_engine.worker import stdio
-from gradebox_engine.worker.outcome import TestOutcome, fault_of
+from gradebox_engine.worker.outcome import TestOutcome, fault_of, whole_test_fault
 from gradebox_engine.worker.session import Session
 from gradebox_engine.worker.watch import Fault, OomWatch, Watch
 
@@ -96,9 +96,9 @@ class _Submission:
 
     def _whole_program(self, test: StdioPlanned) -> None:
         limits = self._suite.limits
-        stdin = test.test.stdin.encode("utf-8", "surrogatepass")
+        stdin = test.stdin.encode("utf-8", "surrogatepass")
         ran = stdio.run(self._jail, self._source, stdin, limits, self._oom, self._cancelled)
-        fault = ran.fault or stdio.judge_output(self._jail, test.test, ran, limits, self._oom, self._cancelled)
+        fault = ran.fault or stdio.judge_output(self._jail, test, ran, limits, self._oom, self._cancelled)
         self._outcomes[test.index] = TestOutcome(
             fault.verdict if fault else Verdict.PASSED,
             test.seal,
@@ -228,7 +228,7 @@ class _Submission:
 
     def _settle(self, test: GeneralTest | InProcessTest, session: Session, result: Any, watch: Watch) -> None:
         """Sets the outcome of a test that ran as a whole; ends a session that cannot go on."""
-        fault = session.fault if result is None else fault_of(decide_general(result, test.kind))
+        fault = session.fault if result is None else whole_test_fault(result, test.kind)
         self._set(test, fault, watch.cpu_time_s(), watch.wall_time_s())
         if session.fault is not None or self._suite.limits.isolate:
             self._close_session()

@@ -34,3 +34,23 @@ def load_fault(kind: Any, info: Any) -> Fault:
     # No test has failed yet: an AssertionError of the program's own is an error like any other.
     verdict = Verdict.RUNTIME_ERROR if decision.verdict is Verdict.WRONG_ANSWER else decision.verdict
     return Fault(verdict, shorten("while loading: " + decision.message))
+
+
+def whole_test_fault(result: Any, kind: str) -> Fault | None:
+    """The verdict on a test that ran as a whole, in the oracle or beside the program, from its report (hostile).
+
+    Silence never means passed.
+    """
+    outcome, info = (result.get("outcome"), result.get("info")) if type(result) is dict else (None, None)
+    if outcome == "passed":
+        ran = result.get("ran")
+        if kind == "unittest" and not (type(ran) is int and ran > 0):
+            return Fault(Verdict.WRONG_ANSWER, "no test ran")
+        return None
+    if outcome == "failed":
+        return Fault(Verdict.WRONG_ANSWER, describe(info))
+    if outcome == "raised":
+        return fault_of(raised_decision(info))
+    if outcome == "over_budget":
+        return Fault(Verdict.OUTPUT_LIMIT, "an answer is too large to be sent")
+    return Fault(Verdict.RUNTIME_ERROR, "the test came to no result")

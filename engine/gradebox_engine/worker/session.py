@@ -40,6 +40,7 @@ class Session:
         self._stack = contextlib.ExitStack()
         self._oracle_end: socket.socket | None = None
         self._oracle: SandboxedProcess | None = None
+        self._serving = False
         self.process: SandboxedProcess
         self.fault: Fault | None = None
         self.memory_bytes = 0
@@ -139,6 +140,8 @@ class Session:
 
     def answers(self, first_index: int, count: int, watch: Watch) -> "list[tuple[Any, ...]] | None":
         """The next `count` answers to "calls", or None with `fault` set when they do not all come."""
+        if self.fault is not None:
+            return None
         got = []
         for index in range(first_index, first_index + count):
             message = self._next_message(watch)
@@ -150,15 +153,22 @@ class Session:
             got.append(message)
         return got
 
-    def send(self, *messages: tuple[Any, ...]) -> None:
-        """Sends messages to the program."""
-        self.process.send(*messages)
+    def send(self, message: tuple[Any, ...]) -> None:
+        """Sends a message to the program; one that listens to its oracle is called back first."""
+        if self._serving and self._oracle is not None:
+            self._oracle.send(("pause",))
+            served = self._next_message(Watch(self.process, self._limits, self._oracle))
+            if served is not None and served[0] != "served":
+                self._forged()
+            self._serving = False
+        if self.fault is None:
+            self.process.send(message)
 
     def run_beside(self, index: int, kind: str, source: str) -> tuple[Any, Watch]:
         """Runs a test inside the program's process. Returns its result (hostile), or None with `fault` set."""
         watch = Watch(self.process, self._limits)
         self.send(("in_process", index, kind, self._suite.test_setup, source))
-        message = self._next_message(watch)
+        message = self._next_message(watch) if self.fault is None else None
         if message is not None and (message[0] != "tested" or len(message) != 5 or message[1] != index):
             self._forged()
             message = None
@@ -166,11 +176,13 @@ class Session:
 
     def run_in_oracle(self, index: int, kind: str, source: str, options: dict[str, bool]) -> tuple[Any, Watch]:
         """Runs a test in the oracle. Returns its result, or None with `fault` set. Raises JailDied, Cancelled."""
+        if not self._serving:
+            self.process.send(("serve",))
+            self._serving = True
         oracle = self._oracle or self._start_oracle(options)
         watch = Watch(self.process, self._limits, oracle)
         if oracle is None:
             return None, watch
-        self.send(("serve",))
         oracle.send(("test", index, kind, source, {"compared": options["compared"]}))
         message = self._next_message(watch, oracle)
         if message is None:
@@ -182,10 +194,7 @@ class Session:
         if result.get("outcome") == "program_gone":
             self._program_gone(watch)
             return None, watch
-        served = self._next_message(watch)
-        if served is not None and served[0] != "served":
-            self._forged()
-        return (result if self.fault is None else None), watch
+        return result, watch
 
     def _program_gone(self, watch: Watch) -> None:
         """The oracle saw the program's end of their socket close: see what became of it."""
@@ -195,7 +204,7 @@ class Session:
             self.fault = watch.exceeded()
         if self.fault is None and self.process.closed:
             self._died()
-        elif self.fault is None:
+        elif self.fault is None:  # alive, and not talking to its oracle as it should
             self._forged()
 
     def _start_oracle(self, options: dict[str, bool]) -> SandboxedProcess | None:
@@ -215,7 +224,6 @@ class Session:
             "share_random": options["share_random"],
             "share_scratch": options["share_scratch"],
         }
-        self.send(("serve",))
         self._oracle.send(("setup", self._suite.test_setup, setup_options))
         watch = Watch(self.process, self._limits, self._oracle)
         message = self._next_message(watch, self._oracle)
@@ -223,10 +231,6 @@ class Session:
             self.fault = Fault(
                 Verdict.RUNTIME_ERROR, "test_setup: " + describe(message[1] if len(message) > 1 else None)
             )
-        if self.fault is None:
-            served = self._next_message(watch)
-            if served is not None and served[0] != "served":
-                self._forged()
         return self._oracle if self.fault is None else None
 
     def close(self) -> None:

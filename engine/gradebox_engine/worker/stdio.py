@@ -10,7 +10,8 @@ from gradebox_engine.jail.launch import Jail
 from gradebox_engine.jail.process import SandboxedProcess
 from gradebox_engine.judge.compare import check_stdout
 from gradebox_engine.judge.evaluate import raised_decision
-from gradebox_engine.judge.suite import StdioTest, Verdict
+from gradebox_engine.judge.plan import StdioPlanned
+from gradebox_engine.judge.suite import Verdict
 from gradebox_engine.judge.text import shorten
 from gradebox_engine.limits import Limits
 from gradebox_engine.worker.outcome import load_fault
@@ -115,7 +116,7 @@ def _exit_fault(code: int, report: Any, process: SandboxedProcess, death: Fault)
 
 
 def judge_output(
-    jail: Jail, test: StdioTest, ran: Ran, limits: Limits, oom: OomWatch, cancelled: Callable[[], bool]
+    jail: Jail, test: StdioPlanned, ran: Ran, limits: Limits, oom: OomWatch, cancelled: Callable[[], bool]
 ) -> Fault | None:
     """None when the output is right. A special judge runs in a sandbox of its own and says so by exit status 0.
 

@@ -46,15 +46,11 @@ async def start_front(tmp_path: Path) -> AsyncIterator[StartFront]:
         async def start(**settings: Any) -> Front:
             config = load_config({"listen": f"unix:{tmp_path}/front.sock", "workers": 2, **settings})
             config = config.with_machine()
-            scheduler = Scheduler(
-                max_programs=config.max_queued_programs, max_bytes=config.max_queued_bytes
-            )
+            scheduler = Scheduler(max_programs=config.max_queued_programs, max_bytes=config.max_queued_bytes)
             log = tmp_path / "log"
             log.touch()
             assert config.workers is not None
-            pool = Pool(
-                scheduler, size=config.workers, config={"log": str(log)}, command=COMMAND
-            )
+            pool = Pool(scheduler, size=config.workers, config={"log": str(log)}, command=COMMAND)
             stack.push_async_callback(pool.stop)
             await pool.start()
             served = await server.listen(config, scheduler, pool)

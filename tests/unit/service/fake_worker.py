@@ -19,7 +19,7 @@ from gradebox_proto.v1 import grading_pb2 as wire
 class FakeWorker:
     def __init__(self, connection: socket.socket, config: dict[str, str]) -> None:
         self.connection = connection
-        self.log = open(config["log"], "a") if "log" in config else None  # noqa: SIM115
+        self.log = open(config["log"], "a") if "log" in config else None
         self.index = config["index"]
         self.tests: dict[bytes, int] = {}
         self.cancelled: set[int] = set()
@@ -93,7 +93,7 @@ class FakeWorker:
                 break
             verdict: wire.Verdict = wire.PASSED
             match source.decode().split():
-                case ["sleep", seconds]:
+                case ["sleep", seconds, *_]:
                     time.sleep(float(seconds))
                 case ["die"]:
                     os._exit(1)
@@ -110,9 +110,7 @@ class FakeWorker:
                 program_sha256=hashlib.sha256(source).digest(),
                 verdict=verdict,
                 pass_rate=1.0,
-                tests=[
-                    wire.TestResult(verdict=verdict, seal=wire.SEALED, cpu_time_s=0.001)
-                ] * tests,
+                tests=[wire.TestResult(verdict=verdict, seal=wire.SEALED, cpu_time_s=0.001)] * tests,
             )
             response = wire.GradeResponse(request_id=request.request_id, results=[result])
             self.send(1, response.SerializeToString())

@@ -1,0 +1,257 @@
+"""The scheduler alone: workers are lists of what they were sent."""
+
+import time
+from collections import deque
+
+import pytest
+
+from gradebox_engine import scheduler as module
+from gradebox_engine.scheduler import Scheduler
+from gradebox_engine.work import Call, Chunk, Job, NoWorkers, QueueFull, SuiteEntry, Worker
+
+
+class Link:
+    """A worker that does what the test says."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        self.sent: list[tuple[Chunk, bool]] = []
+        self.cancelled: list[int] = []
+        self.killed = ""
+        self.worker: Worker = scheduler.add_worker(self)
+
+    def send(self, chunk: Chunk, with_suite: bool) -> None:
+        self.sent.append((chunk, with_suite))
+
+    def cancel(self, number: int) -> None:
+        self.cancelled.append(number)
+
+    def kill(self, reason: str) -> None:
+        self.killed = reason
+
+    def finish(self, *, failed: bool = False) -> Chunk:
+        """Answers the oldest chunk."""
+        chunk, _ = self.sent.pop(0)
+        results = [(index, failed, b"%d" % index) for index in chunk.programs]
+        self.scheduler.on_results(self.worker, chunk.number, results, True)
+        return chunk
+
+    @property
+    def indexes(self) -> list[list[int]]:
+        """What each chunk that was sent and not answered holds."""
+        return [list(chunk.programs) for chunk, _ in self.sent]
+
+
+class Caller:
+    """Submits jobs and keeps what comes back."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        self.call = Call()
+        self.got: list[bytes] = []
+
+    def submit(self, count: int, *, key: bytes = b"k", size: int = 1, cost_s: float | None = None) -> Job:
+        job = Job(
+            call=self.call,
+            suite=SuiteEntry(key, b"data", 1, 10.0, cost_s),
+            pending=deque((index, b"x" * size) for index in range(count)),
+            emit=self.got.extend,
+            fault=lambda index, source, why: f"{index} {why}".encode(),
+        )
+        self.scheduler.submit(job)
+        return job
+
+
+@pytest.fixture
+def scheduler() -> Scheduler:
+    return Scheduler(max_programs=100, max_bytes=10_000)
+
+
+def run_all(*links: Link) -> None:
+    while any(link.sent for link in links):
+        for link in links:
+            if link.sent:
+                link.finish()
+
+
+def test_every_program_is_answered_once(scheduler: Scheduler) -> None:
+    links = [Link(scheduler), Link(scheduler)]
+    caller = Caller(scheduler)
+    job = caller.submit(50)
+    run_all(*links)
+    assert sorted(map(int, caller.got)) == list(range(50))
+    assert job.unfinished == 0
+    assert caller.call.in_flight == 0
+
+
+def test_chunks_follow_what_programs_cost(scheduler: Scheduler) -> None:
+    link = Link(scheduler)
+    Caller(scheduler).submit(50, cost_s=0.001)
+    assert len(link.indexes[0]) == module.CHUNK_MAX_PROGRAMS
+    slow = Link(Scheduler(max_programs=100, max_bytes=10_000))
+    Caller(slow.scheduler).submit(50, cost_s=1.0)
+    assert slow.indexes == [[0]]  # and no second one waits behind it
+
+
+def test_a_small_call_gets_in_between_a_large_one(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    link = Link(scheduler)
+    large, small = Caller(scheduler), Caller(scheduler)
+    large.submit(90, cost_s=0.003)
+    now_s += 0.05
+    link.finish()
+    small.submit(1, key=b"s")
+    for _ in range(3):
+        now_s += 0.05
+        link.finish()
+    assert small.got == [b"0"]
+    assert len(large.got) < 90
+
+
+def test_a_suite_is_sent_once_to_a_worker(scheduler: Scheduler) -> None:
+    link = Link(scheduler)
+    caller = Caller(scheduler)
+    sent = []
+    for key in (b"a", b"b", b"a"):
+        caller.submit(1, key=key)
+        sent.append(link.sent[0][1])
+        link.finish()
+    assert sent == [True, True, False]
+
+
+def test_an_idle_worker_that_knows_the_problem_is_preferred(scheduler: Scheduler) -> None:
+    first, second = Link(scheduler), Link(scheduler)
+    caller = Caller(scheduler)
+    caller.submit(1, key=b"a")
+    caller.submit(1, key=b"b")
+    first.finish()
+    second.finish()
+    caller.submit(1, key=b"b")
+    assert (first.indexes, second.indexes) == ([], [[0]])
+
+
+def test_a_dead_workers_programs_run_once_more_alone_then_fail(scheduler: Scheduler) -> None:
+    first = Link(scheduler)
+    caller = Caller(scheduler)
+    caller.submit(3, cost_s=0.001)
+    assert first.indexes == [[0, 1, 2]]
+    scheduler.remove_worker(first.worker, "died")
+    second = Link(scheduler)
+    assert second.indexes == [[0], [1]]
+    second.finish()
+    scheduler.remove_worker(second.worker, "died again")  # while it worked on 1; 2 only waited
+    assert caller.got == [b"0", b"1 died again"]
+    third = Link(scheduler)
+    assert third.indexes == [[2]]
+    third.finish()
+    assert caller.got == [b"0", b"1 died again", b"2"]
+
+
+def test_an_engine_error_is_tried_on_another_worker(scheduler: Scheduler) -> None:
+    first, second = Link(scheduler), Link(scheduler)
+    caller = Caller(scheduler)
+    caller.submit(1)
+    first.finish(failed=True)
+    assert caller.got == []
+    assert second.indexes == [[0]]
+    second.finish(failed=True)
+    assert caller.got == [b"0"]  # the worker's own account of it
+
+
+def test_a_jail_that_dies_is_the_same(scheduler: Scheduler) -> None:
+    first, second = Link(scheduler), Link(scheduler)
+    caller = Caller(scheduler)
+    caller.submit(1)
+    scheduler.on_fault(first.worker, first.sent.pop()[0].number, "jail gone")
+    assert second.indexes == [[0]]
+    scheduler.on_fault(second.worker, None, "jail gone")
+    assert caller.got == [b"0 jail gone"]
+
+
+def test_a_program_left_out_is_not_lost(scheduler: Scheduler) -> None:
+    link = Link(scheduler)
+    caller = Caller(scheduler)
+    caller.submit(2, cost_s=0.001)
+    for _ in range(3):
+        chunk, _ = link.sent.pop(0)
+        scheduler.on_results(link.worker, chunk.number, [], True)
+    assert sorted(caller.got)[0] == b"0 a worker left a program out"
+
+
+def test_cancelling_drops_the_queue_and_tells_the_worker(scheduler: Scheduler) -> None:
+    link = Link(scheduler)
+    caller, other = Caller(scheduler), Caller(scheduler)
+    job = caller.submit(50, cost_s=1.0)
+    other.submit(1)
+    scheduler.cancel(job)
+    chunk = link.sent[0][0]
+    assert link.cancelled == [chunk.number]
+    link.finish()
+    assert caller.got == []
+    assert caller.call.in_flight == 0
+    assert link.indexes == [[0]]
+    link.finish()
+    assert other.got == [b"0"]
+
+
+def test_a_full_queue_refuses_and_takes_again(scheduler: Scheduler) -> None:
+    caller = Caller(scheduler)
+    caller.submit(150)  # one job alone may be larger
+    with pytest.raises(QueueFull):
+        caller.submit(1)
+    run_all(Link(scheduler))
+    caller.submit(1)
+    heavy = Caller(Scheduler(max_programs=100, max_bytes=10_000))
+    heavy.submit(2, size=6_000)
+    with pytest.raises(QueueFull):
+        heavy.submit(1)
+
+
+async def test_room_is_waited_for(scheduler: Scheduler) -> None:
+    caller = Caller(scheduler)
+    await scheduler.room()
+    job = caller.submit(150)
+    with pytest.raises(QueueFull):
+        caller.submit(1)
+    scheduler.cancel(job)
+    await scheduler.room()
+    caller.submit(1)
+
+
+def test_results_that_nobody_collects_hold_the_call_back(scheduler: Scheduler) -> None:
+    link = Link(scheduler)
+    caller = Caller(scheduler)
+    caller.submit(50, cost_s=0.05)
+    chunk, _ = link.sent.pop(0)
+    large = [(index, False, b"r" * module.UNCOLLECTED_MAX_BYTES) for index in chunk.programs]
+    scheduler.on_results(link.worker, chunk.number, large, True)
+    while link.sent:  # at most what had been handed out before
+        link.finish()
+    held = len(caller.got)
+    assert held < 5
+    scheduler.collected(caller.call, sum(map(len, caller.got)))
+    run_all(link)
+    assert len(caller.got) == 50
+
+
+def test_a_silent_worker_is_killed(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = Link(scheduler)
+    Caller(scheduler).submit(1)
+    scheduler.check_silence()
+    assert not link.killed
+    later_s = time.monotonic() + 11
+    monkeypatch.setattr(time, "monotonic", lambda: later_s)
+    scheduler.check_silence()
+    assert link.killed == "silent for 11 s"
+
+
+def test_without_workers_everything_ends_in_engine_errors(scheduler: Scheduler) -> None:
+    caller = Caller(scheduler)
+    caller.submit(2)
+    scheduler.give_up("none starts")
+    assert caller.got == [b"0 none starts", b"1 none starts"]
+    with pytest.raises(NoWorkers):
+        caller.submit(1)
+    run_all(Link(scheduler))
+    caller.submit(1)
