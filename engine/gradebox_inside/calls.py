@@ -22,30 +22,31 @@ _wall_ns = time.monotonic_ns
 _builtin_names = vars(builtins)
 # What leaves room for the answer around it in the receiver's budget.
 _VALUE_BUDGET = Budget(nodes=999_000, depth=120, bytes=(16 << 20) - 1024)
-# ("answer", index, cpu_ns, wall_ns, ("value", v)) up to v: always the same length.
+# ("answer", index, cpu_us, wall_us, ("value", v)) up to v: always the same length.
 _HEAD = Struct("<cIcI6scqcqcqcIcI5s")
 VALUE_AT = _HEAD.size
+_LONGEST_US = 0x7FFFFFFF
 
 
-def answer_head(index: int, cpu_ns: int, wall_ns: int) -> bytes:
+def answer_head(index: int, cpu_us: int, wall_us: int) -> bytes:
     """The encoded answer up to its value."""
     return _HEAD.pack(
-        b"t", 5, b"s", 6, b"answer", b"i", index, b"i", cpu_ns, b"i", wall_ns, b"t", 2, b"s", 5, b"value"
+        b"t", 5, b"s", 6, b"answer", b"i", index, b"i", min(cpu_us, _LONGEST_US), b"i", min(wall_us, _LONGEST_US), b"t", 2, b"s", 5, b"value"
     )
 
 
 def split_answer(payload: bytes) -> tuple[int, int, int, bytes] | None:
-    """(index, cpu_ns, wall_ns, encoded value) of an answer that carries a value, without decoding it; else None.
+    """(index, cpu_us, wall_us, encoded value) of an answer that carries a value, without decoding it; else None.
 
     For whoever receives answers: the encoded value can be compared with the encoded expected value.
     """
     if len(payload) <= VALUE_AT:
         return None
     part = _HEAD.unpack_from(payload)
-    index, cpu_ns, wall_ns = part[6], part[8], part[10]
-    if payload[:VALUE_AT] != answer_head(index, cpu_ns, wall_ns):
+    index, cpu_us, wall_us = part[6], part[8], part[10]
+    if payload[:VALUE_AT] != answer_head(index, cpu_us, wall_us):
         return None
-    return index, cpu_ns, wall_ns, payload[VALUE_AT:]
+    return index, cpu_us, wall_us, payload[VALUE_AT:]
 
 
 def entry(namespace: dict[str, Any], name: str) -> Any:
@@ -115,11 +116,11 @@ def answer_calls(
                 data = encode(value, budget=_VALUE_BUDGET, opaque=stand_in)
             finally:
                 del value  # the next call must not find it alive
-            send(answer_head(index, _cpu_ns() - cpu, _wall_ns() - wall) + data)
+            send(answer_head(index, (_cpu_ns() - cpu) // 1000, (_wall_ns() - wall) // 1000) + data)
             continue
         except OverBudget:
             outcome = ("over_budget",)
         except BaseException as error:
             outcome = ("raised", error_info(error))
             error.__traceback__ = None
-        send(encode(("answer", index, _cpu_ns() - cpu, _wall_ns() - wall, outcome)))
+        send(encode(("answer", index, (_cpu_ns() - cpu) // 1000, (_wall_ns() - wall) // 1000, outcome)))

@@ -44,13 +44,25 @@ def new_module(name: str, text: str, filename: str = PROGRAM_FILE) -> ModuleType
     return module
 
 
-def load(source: bytes, name: str) -> tuple[ModuleType | None, tuple[str, dict[str, Any]] | None]:
+# What a program for call tests finds in its globals without importing it, by the convention of the sites that such
+# problems come from. Not the typing names that are ordinary classes: these have methods that could be an entry point.
+_TYPING_NAMES = ("Any", "Callable", "Deque", "DefaultDict", "Dict", "Iterable", "Iterator", "List", "Optional",
+                 "Sequence", "Set", "Tuple", "Union")  # fmt: skip
+
+
+def load(
+    source: bytes, name: str, with_typing: bool = False
+) -> tuple[ModuleType | None, tuple[str, dict[str, Any]] | None]:
     """(module, None), or (None, (kind, info)) with kind "compile" or "raised"."""
     try:
         code, text = compile_program(source)
     except BaseException as error:  # SyntaxError, ValueError, MemoryError and RecursionError of deep nesting, …
         return None, ("compile", error_info(error))
     module = new_module(name, text)
+    if with_typing:
+        import typing
+
+        module.__dict__.update((each, getattr(typing, each)) for each in _TYPING_NAMES)
     try:
         exec(code, module.__dict__)
     except BaseException as error:

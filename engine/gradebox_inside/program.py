@@ -1,8 +1,8 @@
 """The program's process: serves the worker's messages after the sandbox is closed around it.
 
     worker → program                                       answer
-    ("load", source, {"name"})                             ("loaded", cpu_ns) or ("failed", kind, info)
-    ("calls", first index, [tree…], [flags…])              one ("answer", index, cpu_ns, wall_ns, outcome) a tree
+    ("load", source, {"name", "with_typing"})                            ("loaded", cpu_ns) or ("failed", kind, info)
+    ("calls", first index, [tree…], [flags…])              one ("answer", index, cpu_us, wall_us, outcome) a tree
     ("in_process", index, kind, setup, source)             ("tested", index, cpu_ns, wall_ns, result)
     ("serve",)                                             ("served",) when the oracle pauses or is gone
     ("stdio", source, argv)                                ("ended", exit code, info | None, cpu_ns), then exits with it
@@ -72,7 +72,7 @@ def serve(channel: socket.socket, oracle: socket.socket | None) -> None:
             started = _cpu_ns()
             answer: tuple[Any, ...]
             if tag == "load":
-                module, failure = load(message[1], message[2].get("name", "program"))
+                module, failure = load(message[1], message[2]["name"], message[2].get("with_typing", False))
                 answer = ("failed", *failure) if failure is not None else ("loaded", _cpu_ns() - started)
             elif tag == "in_process" and module is not None:
                 from gradebox_inside.beside import test_beside

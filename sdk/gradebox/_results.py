@@ -1,7 +1,7 @@
 """What an engine answers, as frozen values. Times are seconds, sizes bytes."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gradebox._errors import GradeboxError
@@ -47,7 +47,7 @@ class SubmissionResult:
     verdict: Verdict
     pass_rate: float | None
     tests: tuple[TestResult, ...]
-    engine: EngineStamp
+    engine: EngineStamp = field(repr=False)
 
     def to_label(self) -> dict[str, Any]:
         """The row of a labels file."""

@@ -6,6 +6,8 @@ import sys
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command and returns its exit status (see `errors`)."""
+    # Before grpc is imported: its own words about lost connections are no user's concern.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from gradebox_engine.cli import app, errors
 
     try:

@@ -93,22 +93,14 @@ def demo(
 
 @app.command()
 def grade(
-    problems: Annotated[
-        Path, typer.Argument(metavar="PROBLEMS", help="JSON Lines (also .gz) or Parquet.")
-    ],
-    programs: Annotated[
-        Path, typer.Argument(metavar="PROGRAMS", help="JSON Lines (also .gz) or Parquet.")
-    ],
+    problems: Annotated[Path, typer.Argument(metavar="PROBLEMS", help="JSON Lines (also .gz) or Parquet.")],
+    programs: Annotated[Path, typer.Argument(metavar="PROGRAMS", help="JSON Lines (also .gz) or Parquet.")],
     output: Annotated[
         Path,
-        typer.Option(
-            "-o", "--output", metavar="LABELS", help="Labels: .jsonl, .jsonl.gz or .parquet."
-        ),
+        typer.Option("-o", "--output", metavar="LABELS", help="Labels: .jsonl, .jsonl.gz or .parquet."),
     ],
     engine: Engines = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where an earlier run was ended.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run was ended.")] = False,
     min_seal: Annotated[
         str | None,
         typer.Option(
@@ -152,13 +144,9 @@ def run_command(
     stdin: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What the program reads. Default: nothing.")
     ] = None,
-    image: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The image that it runs in.")
-    ] = None,
+    image: Annotated[str | None, typer.Option(metavar="NAME", help="The image that it runs in.")] = None,
     language: Annotated[str, typer.Option(help="The program's language.")] = "python",
-    engine: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Default: an embedded engine.")
-    ] = None,
+    engine: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Default: an embedded engine.")] = None,
     json: Json = False,
 ) -> int:
     """Run one program in the jails and show its output and its resource use.
@@ -167,9 +155,7 @@ def run_command(
     """
     from gradebox_engine.cli import run as command
 
-    return command.run(
-        file, stdin=stdin, image=image, language=language, engine=engine, as_json=json
-    )
+    return command.run(file, stdin=stdin, image=image, language=language, engine=engine, as_json=json)
 
 
 @app.command()
@@ -178,9 +164,7 @@ def serve(
         str | None,
         typer.Option(metavar="ADDR", help="HOST:PORT or unix:PATH. Default: 127.0.0.1:50051."),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes. Default: one a core.")
-    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes. Default: one a core.")] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings, TOML.")] = None,
     embedded: Annotated[bool, typer.Option("--embedded", hidden=True)] = False,
 ) -> int:
@@ -197,9 +181,7 @@ def serve(
 def doctor(
     tier: Annotated[
         str,
-        typer.Option(
-            help="What to ask for: grading (the engine works) or hardened (the host, too)."
-        ),
+        typer.Option(help="What to ask for: grading (the engine works) or hardened (the host, too)."),
     ] = "grading",
     json: Json = False,
 ) -> int:
@@ -214,12 +196,28 @@ def doctor(
 
 @app.command()
 def bench(
-    seconds: Annotated[
-        float, typer.Option(min=0.1, help="About how long each measurement takes.")
-    ] = 5.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long each way of grading is measured.")] = 5.0,
+    gradings: Annotated[int | None, typer.Option(min=1, help="Measure so many gradings of each instead.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Published data: HumanEval's own solutions, not programs with 16 asserts.",
+        ),
+    ] = None,
+    evalplus_python: Annotated[
+        Path | None,
+        typer.Option(metavar="PYTHON", help="The interpreter of a virtual environment with evalplus."),
+    ] = None,
     json: Json = False,
 ) -> int:
     """Measure throughput and CPU time per grading against baselines, in one run."""
     from gradebox_engine.cli import bench as command
 
-    return command.bench(seconds=seconds, as_json=json)
+    return command.bench(
+        seconds=seconds,
+        gradings=gradings,
+        data=data,
+        evalplus_python=evalplus_python,
+        as_json=json,
+    )

@@ -67,9 +67,7 @@ def as_expected(label: Mapping[str, Any], expect: Mapping[str, Any]) -> bool:
     if label["verdict"] not in wanted.split("|"):
         return False
     rate = expect.get("pass_rate")
-    return rate is None or (
-        label["pass_rate"] is not None and abs(label["pass_rate"] - rate) < 1e-5
-    )
+    return rate is None or (label["pass_rate"] is not None and abs(label["pass_rate"] - rate) < 1e-5)
 
 
 def console() -> Console:

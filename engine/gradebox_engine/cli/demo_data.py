@@ -90,9 +90,7 @@ def _gradable(row: dict[str, Any], languages: set[str]) -> bool:
     return language in languages and not row.get("needs")
 
 
-def _matches(
-    file: Path, problems: Problems, sample_files: list[Path], limit: int
-) -> Iterator[Match]:
+def _matches(file: Path, problems: Problems, sample_files: list[Path], limit: int) -> Iterator[Match]:
     solutions = _solutions(file, problems)
     if solutions:
         yield _bounded("its own solutions", solutions, limit)

@@ -58,16 +58,11 @@ class Fanout[Answer]:
         self._in_flight = 0  # submissions taken and not yet yielded
         self._unanswered = 0  # units taken and not yet answered
         self._stopped = False
-        self._answers: queue.SimpleQueue[tuple[Unit, Answer] | Exception | None] = (
-            queue.SimpleQueue()
-        )
+        self._answers: queue.SimpleQueue[tuple[Unit, Answer] | Exception | None] = queue.SimpleQueue()
 
     def answers(self) -> Iterator[tuple[Unit, Answer]]:
         """Yields every unit with its answer, in the order of the input."""
-        threads = [
-            threading.Thread(target=self._feed, args=(grade,), daemon=True)
-            for grade in self._engines
-        ]
+        threads = [threading.Thread(target=self._feed, args=(grade,), daemon=True) for grade in self._engines]
         for thread in threads:
             thread.start()
         waiting: dict[int, tuple[Unit, Answer]] = {}

@@ -62,9 +62,7 @@ class Problems:
             raise InputError(self.path, line, "tests", f"cannot be sent: {error}") from None
         if problem["id"] in self._places:
             first = self._places[problem["id"]][2]
-            raise InputError(
-                self.path, line, "id", f"{problem['id']!r} is already the id of line {first}"
-            )
+            raise InputError(self.path, line, "id", f"{problem['id']!r} is already the id of line {first}")
         self._places[problem["id"]] = (self._packed.tell(), len(packed), line)
         self._packed.write(packed)
 
@@ -119,13 +117,9 @@ def read_programs(path: Path, problems: Problems) -> Iterator[ProgramsRow]:
                 raise FieldError("programs", f"must be a list, is {json_kind(programs)}")
             for index, program in enumerate(programs):
                 if not isinstance(program, str):
-                    raise FieldError(
-                        f"programs[{index}]", f"must be a string, is {json_kind(program)}"
-                    )
+                    raise FieldError(f"programs[{index}]", f"must be a string, is {json_kind(program)}")
                 if _larger(program, MAX_PROGRAM_BYTES):
-                    raise FieldError(
-                        f"programs[{index}]", f"larger than {MAX_PROGRAM_BYTES:,} bytes"
-                    )
+                    raise FieldError(f"programs[{index}]", f"larger than {MAX_PROGRAM_BYTES:,} bytes")
         except FieldError as error:
             raise InputError(path, line, error.field, error.problem) from None
         yield ProgramsRow(line, id, programs, row)

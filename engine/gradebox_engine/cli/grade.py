@@ -83,9 +83,7 @@ def _grade_rest(
         open_engines(options.engines, options.workers) as engines,
         progress_bar(total, resumed) as advance,
     ):
-        graded = grade_units(
-            engines, units, problems, min_seal=options.min_seal, stop_early=options.stop_early
-        )
+        graded = grade_units(engines, units, problems, min_seal=options.min_seal, stop_early=options.stop_early)
         for _, rows in graded:
             labels.append(rows)
             tally.add(rows)
@@ -114,8 +112,7 @@ def _check_written(labels: LabelsFile, options: Options, problems: Problems) -> 
                     labels.work,
                     written.line,
                     field,
-                    f"not that of program {count} in {options.programs}: "
-                    "--resume goes on with the same input only",
+                    f"not that of program {count} in {options.programs}: --resume goes on with the same input only",
                 )
     return count
 

@@ -5,9 +5,7 @@ from pathlib import Path
 from gradebox_engine.cli.errors import BadArgument, one_line
 
 
-def serve(
-    *, listen: str | None, workers: int | None, config_file: Path | None, embedded: bool
-) -> int:
+def serve(*, listen: str | None, workers: int | None, config_file: Path | None, embedded: bool) -> int:
     """Serves until SIGINT or SIGTERM (embedded: until stdin ends); returns the exit status."""
     from gradebox_engine.config import InvalidConfig, load_config
     from gradebox_engine.server import run_server

@@ -18,9 +18,7 @@ _KEPT_PROBLEMS = 128
 
 
 @contextmanager
-def open_engines(
-    addresses: Sequence[str], workers: int | None = None
-) -> Iterator[Sequence[gradebox.Client]]:
+def open_engines(addresses: Sequence[str], workers: int | None = None) -> Iterator[Sequence[gradebox.Client]]:
     """Connects to the engines named, or starts an embedded one; ends all on the way out."""
     with ExitStack() as stack, grading_errors():
         if addresses:
@@ -102,6 +100,4 @@ def grade_units(
 
 
 def _another_engine_may_do(error: Exception) -> bool:
-    return isinstance(error, gradebox.GradeboxError) and not isinstance(
-        error, gradebox.InvalidRequest
-    )
+    return isinstance(error, gradebox.GradeboxError) and not isinstance(error, gradebox.InvalidRequest)

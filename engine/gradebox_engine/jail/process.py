@@ -9,6 +9,7 @@ import select
 import signal
 import socket
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,7 +53,7 @@ class SandboxedProcess:
         self._jail = jail
         self._channel: socket.socket
         self._reader = FrameReader(MAX_FRAME_BYTES)
-        self._frames: list[bytes] = []
+        self._frames: deque[bytes] = deque()
         keep = limits.output_bytes if keep_output else 0
         self.stdout, self.stderr = Output(keep), Output(keep)
         self._streams: dict[int, Output] = {}
@@ -76,7 +77,6 @@ class SandboxedProcess:
         keep_output: bool = False,
         peer: socket.socket | None = None,
         scratch_of: int = 0,
-        cpu_backstop_s: float,
     ) -> "SandboxedProcess":
         """Spawns a process and waits until it stands in its sandbox. Raises JailDied."""
         self = cls(jail, limits, keep_output)
@@ -88,7 +88,6 @@ class SandboxedProcess:
             "disk_bytes": limits.disk_bytes,
             "memory_bytes": limits.memory_bytes,
             "processes": limits.processes,
-            "cpu_backstop_s": int(cpu_backstop_s) + 2,
             "scratch_of": scratch_of,
         }
         self._channel, theirs = socket.socketpair()
@@ -212,13 +211,19 @@ class SandboxedProcess:
                 if fd in self._streams and self._streams[fd].total_bytes == before:
                     break
 
+    def next_payload(self) -> bytes | None:
+        """The next complete message as it came, or None."""
+        return self._frames.popleft() if self._frames else None
+
     def next_frame(self) -> tuple[Any, ...] | None:
         """The next complete message, or None. A malformed one closes the channel."""
-        if not self._frames:
-            return None
-        payload = self._frames.pop(0)
+        payload = self.next_payload()
+        return None if payload is None else self.read(payload)
+
+    def read(self, payload: bytes) -> tuple[Any, ...] | None:
+        """A message from its bytes; None, and the channel is closed, when it is malformed."""
         try:
-            message = codec.decode(payload, budget=_INCOMING)
+            message = codec.decode(payload, budget=INCOMING)
         except (codec.CodecError, codec.OverBudget):
             self.closed = True
             return None
@@ -284,4 +289,4 @@ class SandboxedProcess:
 
 
 _OUTGOING = codec.Budget(nodes=1 << 24, depth=256, bytes=1 << 28)  # ours: as large as a request may be
-_INCOMING = codec.Budget(nodes=1_100_000, depth=140, bytes=MAX_FRAME_BYTES)
+INCOMING = codec.Budget(nodes=1_100_000, depth=140, bytes=MAX_FRAME_BYTES)

@@ -4,9 +4,9 @@ import ast
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from gradebox_engine.judge.callables import Function
 from gradebox_engine.judge.frame import MAX_ITEMS, Code, Frame, Undecidable, Unsupported
-from gradebox_engine.judge.functions import Function
-from gradebox_engine.judge.kinds import Items, has_opaque, items, ordered, truth
+from gradebox_engine.judge.kinds import Items, hashable, items, ordered, truth
 from gradebox_engine.judge.parts import Part
 
 if TYPE_CHECKING:
@@ -106,9 +106,7 @@ def collection(compiler: "Compiler", node: ast.ListComp | ast.SetComp, kind: typ
 
     def code(frame: Frame) -> Any:
         found = _gather(frame, run, element.code)
-        if kind is set and has_opaque(frame, found):
-            raise Undecidable("hash of a handle")
-        return kind(found)
+        return set(hashable(frame, found)) if kind is set else found
 
     return _part(compiler, code, parts)
 
@@ -119,13 +117,12 @@ def mapping(compiler: "Compiler", node: ast.DictComp) -> Part:
         compiler, node.generators, lambda: (compiler.value(node.key), compiler.value(node.value))
     )
 
-    def pair(frame: Frame) -> Any:
-        k = key.code(frame)
-        if has_opaque(frame, k):
-            raise Undecidable("hash of a handle")
-        return k, value.code(frame)
+    def code(frame: Frame) -> Any:
+        pairs = _gather(frame, run, lambda frame: (key.code(frame), value.code(frame)))
+        hashable(frame, [k for k, _ in pairs])
+        return dict(pairs)
 
-    return _part(compiler, lambda frame: dict(_gather(frame, run, pair)), parts)
+    return _part(compiler, code, parts)
 
 
 def generator(compiler: "Compiler", node: ast.GeneratorExp, *, lazy: bool) -> Part:

@@ -205,4 +205,4 @@ def contains(frame: Frame, container: Any, item: Any) -> bool:
     return any(x is item or equal(frame, x, item) for x in container)
 
 
-_VALUES = type({}.values())
+_VALUES: type = type({}.values())

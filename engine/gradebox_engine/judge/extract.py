@@ -10,47 +10,29 @@ from collections.abc import Callable
 from typing import Any
 
 from gradebox_engine.judge import comprehend
-from gradebox_engine.judge.frame import Code, Frame, Undecidable, Unsupported, answer
-from gradebox_engine.judge.functions import Function, call
-from gradebox_engine.judge.kinds import CONTAINERS, MAPPINGS, SCALARS, TEXTS, Items, is_namedtuple, ordered, truth
+from gradebox_engine.judge.callables import Function, call
+from gradebox_engine.judge.calls import CallReader
+from gradebox_engine.judge.equality import equal_to_constant
+from gradebox_engine.judge.frame import Code, Frame, Undecidable, Unsupported
+from gradebox_engine.judge.kinds import exotic, ordered, truth
 from gradebox_engine.judge.methods import METHOD_NAMES, attribute, call_method
-from gradebox_engine.judge.parts import Part, PlanBudget
 from gradebox_engine.judge.operators import BINARY, COMPARISONS, UNARY, subscript
-from gradebox_engine.judge.scope import MODULE_NAMES, Module, Scope, value_of_builtin
+from gradebox_engine.judge.parts import Part, PlanBudget
+from gradebox_engine.judge.scope import Module, Scope, value_of_builtin
 
 _MAX_DEPTH = 60
-_SMALLEST_FOLDED = 3  # from here on, Python compiles a set of constants as a frozenset that is merged into a set
 # Functions that take all elements of their one argument: the program's process may drain an iterator for them.
 _CONSUMERS = frozenset("set frozenset sorted sum max min dict Counter deque".split())
 # Types that the program's process itself applies to an answer: the order of a set is only known there.
 _APPLIED = (list, tuple, str)
 
 
-class Compiler:
-    """Compiles the expressions of one test. `trees` and `consume` are the calls that it found, in order."""
+class Compiler(CallReader):
+    """Compiles the expressions of one test."""
 
     def __init__(self, scope: Scope, budget: PlanBudget, *, pure: bool = False) -> None:
-        self.scope = scope
-        self.budget = budget
-        self.trees: list[Any] = []
-        self.consume: list[bool] = []
-        self.compared = False
-        self.slots: dict[str, str] = {}
-        self._slot_count = 0
-        self.skippable = 1 if pure else 0  # above 0, a call into the program might not happen
+        super().__init__(scope, budget, pure=pure)
         self._depth = 0
-
-    def new_slot(self, name: str) -> str:
-        """Makes a local variable known from here on. Two of one name never share a place."""
-        self._slot_count += 1
-        slot = self.slots[name] = f"{name}#{self._slot_count}"
-        return slot
-
-    # -- constants and answers ------------------------------------------------------------------------------
-
-    def constant(self, value: Any) -> Part:
-        """A part whose value is known."""
-        return Part(lambda frame: value, value=value)
 
     def combine(self, code: Code, parts: list[Part]) -> Part:
         """A part made of parts; evaluated at once where all of them are constant."""
@@ -65,96 +47,6 @@ class Compiler:
             return self.constant(value)
         return Part(code, program=any(p.program for p in parts))
 
-    def _register(self, tree: Any, consume: bool = False) -> Part:
-        if self.skippable:
-            raise Unsupported("a call that might not happen")
-        index = len(self.trees)
-        self.trees.append(tree)
-        self.consume.append(consume)
-
-        return Part(lambda frame: answer(frame, index), program=True, tree=index)
-
-    # -- trees: what the program evaluates --------------------------------------------------------------------
-
-    def tree(self, node: ast.expr) -> Any:
-        """The tree for an expression that the program evaluates as a whole, else None."""
-        if isinstance(node, ast.Name):
-            if node.id in self.slots or not self.scope.is_program(node.id):
-                return None
-            return ("name", self.scope.aliases.get(node.id, node.id))
-        if isinstance(node, ast.Attribute) and self._is_object(node.value):
-            base = self.tree(node.value)
-            return None if base is None else ("attr", base, node.attr)
-        if isinstance(node, ast.Call):
-            function = self.tree(node.func)
-            return None if function is None else self._call_tree(function, node)
-        return None
-
-    def _is_object(self, node: ast.expr) -> bool:
-        """Whether attributes of this are the program's business: its classes, their instances, its globals."""
-        while isinstance(node, ast.Attribute | ast.Call):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                return node.func.id[:1].isupper()
-            node = node.func if isinstance(node, ast.Call) else node.value
-        if isinstance(node, ast.Name) and self.scope.is_program(node.id):
-            if node.id in MODULE_NAMES:
-                raise Unsupported("perhaps a module")
-            return True
-        return False
-
-    def _call_tree(self, function: Any, node: ast.Call) -> Any:
-        args: list[Any] = []
-        for arg in node.args:
-            if isinstance(arg, ast.Starred):
-                value = self._argument(arg.value)
-                if value[0] != "const" or type(value[1]) not in (list, tuple, range):
-                    raise Unsupported("star")
-                args.extend(("const", x) for x in value[1])
-            else:
-                args.append(self._argument(arg))
-        kwargs: dict[str, Any] = {}
-        for keyword in node.keywords:
-            value = self._argument(keyword.value)
-            if keyword.arg is not None:
-                kwargs[keyword.arg] = value
-            elif value[0] == "const" and type(value[1]) is dict and all(type(k) is str for k in value[1]):
-                if value[1].keys() & kwargs.keys():
-                    raise Unsupported("keyword given twice")
-                kwargs.update((k, ("const", v)) for k, v in value[1].items())
-            else:
-                raise Unsupported("double star")
-        return ("call", function, args, kwargs)
-
-    def _set_tree(self, node: ast.expr) -> Any:
-        """The tree that builds a constant set as Python would, with the same order of its elements; else None."""
-        if isinstance(node, ast.Set) and node.elts:
-            elements = self.value(ast.Tuple(node.elts, ast.Load()))
-            if not elements.fixed:
-                return None
-            check_constant(elements.value)
-            if len(node.elts) < _SMALLEST_FOLDED or any(type(x) not in SCALARS for x in elements.value):
-                return ("call", ("const", set), [("const", elements.value)], {})
-            folded = ("call", ("const", frozenset), [("const", elements.value)], {})
-            return ("call", ("attr", ("const", set()), "union"), [folded], {})
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) == 1:
-            kind = self.value(node.func).value if self.tree(node.func) is None else None
-            if kind in (set, frozenset) and not node.keywords:
-                return ("call", ("const", kind), [self._argument(node.args[0])], {})
-        return None
-
-    def _argument(self, node: ast.expr) -> Any:
-        tree = self.tree(node) or self._set_tree(node)
-        if tree is not None:
-            return tree
-        before = len(self.trees)
-        part = self.value(node)
-        if not part.fixed or len(self.trees) != before:
-            raise Unsupported("argument")
-        check_constant(part.value)
-        return ("const", part.value)
-
-    # -- expressions -----------------------------------------------------------------------------------------
-
     def value(self, node: ast.expr) -> Part:
         """Compiles an expression. Raises Unsupported."""
         self._depth += 1
@@ -163,7 +55,7 @@ class Compiler:
         try:
             tree = self.tree(node)
             if tree is not None:
-                return self._register(tree)
+                return self.register(tree)
             method = getattr(self, "_" + type(node).__name__.lower(), None)
             if method is None:
                 raise Unsupported(type(node).__name__)
@@ -289,6 +181,8 @@ class Compiler:
                 raise Unsupported("identity")
         if len(operations) == 1:
             operation, (a, b) = operations[0], (parts[0].code, parts[1].code)
+            if isinstance(node.ops[0], ast.Eq) and not self.skippable and any(p.fixed and not exotic(p.value) for p in parts):
+                operation = equal_to_constant
             return self.combine(lambda frame: operation(frame, a(frame), b(frame)), parts)
 
         def code(frame: Frame) -> Any:
@@ -330,14 +224,14 @@ class Compiler:
         function = self.value(node.func)
         if not function.fixed or not (type(function.value) is Function or isinstance(function.value, type)):
             raise Unsupported("callee")
-        name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr if _is_attr(node.func) else ""
+        name = getattr(node.func, "id", getattr(node.func, "attr", ""))
         if len(node.args) == 1 and not isinstance(node.args[0], ast.Starred):
             argument = node.args[0]
             tree = self.tree(argument)
             if tree is not None and function.value in _APPLIED and not node.keywords:
-                return self._register(("call", ("const", function.value), [tree], {}))
+                return self.register(("call", ("const", function.value), [tree], {}))
             if tree is not None:
-                arguments = [self._register(tree, consume=name in _CONSUMERS)]
+                arguments = [self.register(tree, consume=name in _CONSUMERS)]
             elif isinstance(argument, ast.GeneratorExp):
                 arguments = [comprehend.generator(self, argument, lazy=name in ("any", "all"))]
             else:
@@ -381,7 +275,7 @@ class Compiler:
         elif name == "join" and type(owner.value) is str and len(node.args) == 1 and not node.keywords:
             tree = self.tree(node.args[0])
             if tree is not None:
-                return self._register(("call", ("attr", ("const", owner.value), "join"), [tree], {}))
+                return self.register(("call", ("attr", ("const", owner.value), "join"), [tree], {}))
             arguments = self._arguments(node)
         else:
             arguments = self._arguments(node)
@@ -407,31 +301,6 @@ class Compiler:
         return comprehend.function(self, node)
 
 
-def _is_attr(node: ast.expr) -> bool:
-    return isinstance(node, ast.Attribute)
-
-
 def _has_identity(part: Part) -> bool:
     """Whether `x is part` means the same outside of the program's process: not for text, which may be interned."""
     return part.fixed and type(part.value) not in (str, bytes)
-
-
-def check_constant(value: Any) -> None:
-    """Raises Unsupported for what cannot be sent as an argument: functions, shared containers."""
-    seen: set[int] = set()
-    stack = [value]
-    while stack:
-        v = stack.pop()
-        kind = type(v)
-        if kind in (Function, Items, Module):
-            raise Unsupported("function as an argument")
-        if kind in CONTAINERS and kind not in TEXTS and kind is not range:
-            if kind is not tuple and kind is not frozenset:
-                if id(v) in seen:
-                    raise Unsupported("shared container")
-                seen.add(id(v))
-            stack.extend(v)
-            if kind in MAPPINGS:
-                stack.extend(v.values())
-        elif is_namedtuple(v):
-            stack.extend(v)

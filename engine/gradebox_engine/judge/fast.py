@@ -8,7 +8,7 @@ from typing import Any
 from gradebox_engine.judge.equality import equal_as_json
 from gradebox_engine.judge.extract import Compiler
 from gradebox_engine.judge.frame import Code, Frame, Undecidable, Unsupported, answer
-from gradebox_engine.judge.kinds import truth
+from gradebox_engine.judge.kinds import has_opaque, truth
 from gradebox_engine.judge.parts import Part, PlanBudget
 from gradebox_engine.judge.scope import Scope
 from gradebox_engine.judge.suite import CallTest, Seal
@@ -44,13 +44,11 @@ class FastTest:
     shortcut: bytes | None
 
 
-def plan_code(
-    index: int, source: str, tree: ast.Module, scope: Scope, budget: PlanBudget
-) -> FastTest | None:
+def plan_code(index: int, source: str, tree: ast.Module, scope: Scope, budget: PlanBudget) -> FastTest | None:
     """The plan of a test that is one assert, or one expression, after imports. None when it has to be another path."""
-    *imports, last = tree.body or [None]
-    if not isinstance(last, ast.Assert | ast.Expr):
+    if not tree.body or not isinstance(tree.body[-1], ast.Assert | ast.Expr):
         return None
+    imports, last = tree.body[:-1], tree.body[-1]
     if not all(isinstance(n, ast.Import | ast.ImportFrom) for n in imports):
         return None
     bound = _bind_imports(imports, scope)
@@ -58,9 +56,9 @@ def plan_code(
         return None
     try:
         compiler = Compiler(scope, budget)
-        if isinstance(last, ast.Expr):
-            return _plan_expression(index, compiler, last.value)
-        return _plan_assert(index, compiler, last, source)
+        if isinstance(last, ast.Assert):
+            return _plan_assert(index, compiler, last, source)
+        return _plan_expression(index, compiler, last.value)
     except (Unsupported, RecursionError, CodecError, OverBudget, ValueError):
         for name in bound:  # the test will run in full elsewhere, imports and all
             scope.prelude.pop(name, None)
@@ -94,9 +92,7 @@ def _plan_expression(index: int, compiler: Compiler, node: ast.expr) -> FastTest
     return _finish(index, compiler, Check(holds, lambda frame: ""), None)
 
 
-def _plan_assert(
-    index: int, compiler: Compiler, node: ast.Assert, source: str
-) -> FastTest | None:
+def _plan_assert(index: int, compiler: Compiler, node: ast.Assert, source: str) -> FastTest | None:
     part = compiler.value(node.test)
     if not compiler.trees:
         return None  # nothing of the program in it: let Python itself say what that means
@@ -111,18 +107,50 @@ def _plan_assert(
     return _finish(index, compiler, check, _shortcut(compiler, part, node.test))
 
 
-def _with_message(
-    compiler: Compiler, node: ast.expr | None, explain: Callable[[Frame], str]
-) -> Callable[[Frame], str]:
+def _with_message(compiler: Compiler, node: ast.expr | None, explain: Callable[[Frame], str]) -> Callable[[Frame], str]:
     """`explain` after the assert's own message. Where making that may fail, a failed test is left to the oracle."""
     if node is None:
         return explain
     constant = _quiet(compiler, node)
     if constant is None:
-        return _undecidable
+        return _plain_only(explain) if _is_text(compiler, node) else _undecidable
     message = constant(Frame([]))
     text = shorten(message, 100) if type(message) is str else brief(message)
     return lambda frame: shorten(f"{text}: {explain(frame)}")
+
+
+def _is_text(compiler: Compiler, node: ast.expr) -> bool:
+    """Whether a message cannot fail: text made of constants and of calls that the assert has made already."""
+    match node:
+        case ast.Constant(value=str()):
+            return True
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            return _is_text(compiler, left) and _is_text(compiler, right)
+        case ast.JoinedStr(values=values):
+            return all(_is_text(compiler, v) for v in values)
+        case ast.FormattedValue(value=value, format_spec=None):
+            return _is_repeated(compiler, value)
+        case ast.Call(func=ast.Name(id="str" | "repr" as name), args=[argument], keywords=[]):
+            return not compiler.scope.bound(name) and _is_repeated(compiler, argument)
+    return False
+
+
+def _is_repeated(compiler: Compiler, node: ast.expr) -> bool:
+    try:
+        return compiler.tree(node) in compiler.trees or _quiet(compiler, node) is not None
+    except Unsupported:
+        return False
+
+
+def _plain_only(explain: Callable[[Frame], str]) -> Callable[[Frame], str]:
+    """Leaves it to the oracle what becomes of a message with objects in it."""
+
+    def run(frame: Frame) -> str:
+        if any(has_opaque(frame, o[1]) for o in frame.outcomes):
+            raise Undecidable("the message of a failed assert")
+        return explain(frame)
+
+    return run
 
 
 def _undecidable(frame: Frame) -> str:
@@ -175,7 +203,7 @@ def _shortcut(compiler: Compiler, part: Part, node: ast.expr) -> bytes | None:
         right = node.comparators[0]
         if compiler.tree(node.left) is None or not isinstance(right, ast.Constant):
             return None
-        return encode(right.value) if right.value in (None, True, False) and right.value is not ... else None
+        return encode(right.value) if any(right.value is s for s in (None, True, False)) else None
     sides = _sides(compiler, node)
     if sides is None:
         return None

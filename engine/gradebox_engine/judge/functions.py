@@ -1,27 +1,18 @@
-"""Functions that a check may call: builtins, and what it can import from the standard library."""
+"""The builtin functions that a check may call."""
 
-import cmath
-import collections
 import datetime
-import decimal
-import fractions
-import math
-import string
-import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from gradebox_engine.judge.frame import MAX_BITS, MAX_ITEMS, Frame, Undecidable
+from gradebox_engine.judge.callables import CONSTRUCTORS, Function, Run, call, checked, text_of
+from gradebox_engine.judge.frame import Frame, Undecidable
 from gradebox_engine.judge.kinds import (
-    CONTAINERS,
     EXACT,
     INTEGERS,
-    MAPPINGS,
     NUMBERS,
     REALS,
     SCALARS,
     SETS,
-    TEXTS,
     Items,
     has_opaque,
     is_namedtuple,
@@ -33,52 +24,6 @@ from gradebox_engine.judge.kinds import (
 )
 from gradebox_engine.judge.operators import power
 from gradebox_inside.codec import NO_BASE, Opaque
-
-
-class Function:
-    """Something that a check may call: `run(frame, args, kwargs)`."""
-
-    __slots__ = ("name", "run")
-
-    def __init__(self, name: str, run: Callable[[Frame, list[Any], dict[str, Any]], Any]) -> None:
-        self.name = name
-        self.run = run
-
-
-def call(frame: Frame, function: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    """`function(*args, **kwargs)` for a Function or one of the types that CONSTRUCTORS knows."""
-    frame.spend(1)
-    if type(function) is Function:
-        return function.run(frame, args, kwargs)
-    constructor = CONSTRUCTORS.get(function) if isinstance(function, type) else None
-    if constructor is None:
-        raise Undecidable("call")
-    return constructor(frame, args, kwargs)
-
-
-type _Run = Callable[[Frame, list[Any], dict[str, Any]], Any]
-
-
-def _hashable(frame: Frame, value: Any) -> Any:
-    """Elements for a set or keys: no handles, whose hash only the program knows."""
-    elements = items(frame, value)
-    if type(value) not in TEXTS and has_opaque(frame, value):
-        raise Undecidable("hash of a handle")
-    return elements
-
-
-def _checked(function: Callable[..., Any]) -> _Run:
-    """A function that is cheap on numbers up to MAX_BITS, and on nothing else."""
-
-    def run(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        for value in (*args, *kwargs.values()):
-            if type(value) not in NUMBERS and type(value) not in EXACT and value is not None:
-                if type(value) is not str or len(value) > 1000:
-                    raise Undecidable("argument")
-            small(value)
-        return function(*args, **kwargs)
-
-    return run
 
 
 def _length(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
@@ -116,7 +61,7 @@ def _orderable(frame: Frame, values: list[Any]) -> None:
         frame.spend_walk(x)
 
 
-def _extreme(function: Callable[..., Any], name: str) -> _Run:
+def _extreme(function: Callable[..., Any], name: str) -> Run:
     def run(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
         if kwargs.keys() - {"key", "default"} or not args:
             raise Undecidable(name)
@@ -152,7 +97,7 @@ def _sum(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
     return sum(values, *start)
 
 
-def _any_all(stop: bool) -> _Run:
+def _any_all(stop: bool) -> Run:
     def run(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
         if len(args) != 1 or kwargs:
             raise Undecidable("any, all")
@@ -163,13 +108,6 @@ def _any_all(stop: bool) -> _Run:
         return not stop
 
     return run
-
-
-def _range(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    for value in args:
-        if type(value) not in INTEGERS:
-            known(value)
-    return range(*args, **kwargs)
 
 
 def _zip(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
@@ -234,61 +172,6 @@ def _type(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
     return type(known(args[0]))
 
 
-def _text_of(function: Callable[[Any], str]) -> _Run:
-    def run(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        if not args:
-            return function("") if function is str else function(*args)
-        if len(args) != 1 or kwargs:
-            raise Undecidable("str")
-        value = args[0]
-        if isinstance(value, type) or type(value) is Items or has_opaque(frame, value):
-            raise Undecidable("text of a handle")
-        frame.spend_walk(value)
-        return function(_small_inside(value))
-
-    return run
-
-
-def _small_inside(value: Any) -> Any:
-    """Refuses integers whose decimal form is costly."""
-    stack = [value]
-    while stack:
-        v = stack.pop()
-        if type(v) in EXACT or type(v) is int:
-            small(v)
-        elif type(v) in MAPPINGS:
-            stack.extend(v.keys())
-            stack.extend(v.values())
-        elif type(v) in SETS and len(v) > 1:
-            raise Undecidable("order of a set")
-        elif type(v) in CONTAINERS and type(v) not in TEXTS and type(v) is not range:
-            stack.extend(v)
-    return value
-
-
-def _int(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    for value in args:
-        if type(value) in TEXTS:
-            if len(value) > 8000:
-                raise Undecidable("int")
-        elif type(value) in EXACT:
-            small(value)
-        else:
-            known(value)
-    return int(*args, **kwargs)
-
-
-def _number(kind: type) -> _Run:
-    def run(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        for value in args:
-            if type(value) in TEXTS and len(value) > 4000:
-                raise Undecidable("number")
-            small(known(value))
-        return kind(*args, **kwargs)
-
-    return run
-
-
 def _round(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
     digits = [*args[1:], *kwargs.values()]
     if not args or (type(args[0]) not in REALS and type(args[0]) not in EXACT):
@@ -301,55 +184,6 @@ def _round(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
     return round(*args, **kwargs)
 
 
-def _collection(kind: type, hashed: bool) -> _Run:
-    def run(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        if len(args) > 1 or kwargs:
-            raise Undecidable(kind.__name__)
-        return kind(*[(_hashable if hashed else ordered)(frame, x) for x in args])
-
-    return run
-
-
-def _mapping(kind: type) -> _Run:
-    def run(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        if len(args) > 1:
-            raise Undecidable(kind.__name__)
-        return kind(*[_hashable(frame, x) for x in args], **kwargs)
-
-    return run
-
-
-def _defaultdict(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    if not args or args[0] not in (None, int, str, list, dict, set, float, tuple) or len(args) > 2:
-        raise Undecidable("defaultdict")
-    return collections.defaultdict(args[0], *[_hashable(frame, x) for x in args[1:]], **kwargs)
-
-
-def _bytes(kind: type) -> _Run:
-    def run(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        for value in args:
-            if type(value) in INTEGERS:
-                if value > MAX_ITEMS:
-                    raise Undecidable("size")
-            elif type(value) is not str:
-                items(frame, value)
-        return kind(*args, **kwargs)
-
-    return run
-
-
-def _fraction(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    for value in args:
-        if type(value) is str and (len(value) > 200 or "e" in value.lower()):
-            raise Undecidable("Fraction")
-        small(known(value))
-    return fractions.Fraction(*args, **kwargs)
-
-
-def _bool(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    return truth(frame, args[0]) if len(args) == 1 and not kwargs else bool(*args, **kwargs)
-
-
 def _power(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
     if len(args) == 2 and not kwargs:
         return power(frame, *args)
@@ -358,79 +192,26 @@ def _power(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
     raise Undecidable("pow")
 
 
-def _bounded(function: Callable[..., int], most: int) -> _Run:
-    def run(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        if not all(type(x) in REALS and abs(x) <= most for x in args) or kwargs:
-            raise Undecidable("size")
-        return function(*args)
-
-    return run
-
-
-def _over_numbers(function: Callable[..., Any]) -> _Run:
-    """A function over one or two iterables of numbers (math.fsum, math.prod, math.dist)."""
-
-    def run(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        bits = 0
-        for value in (*args, *kwargs.values()):
-            for x in items(frame, value) if type(value) not in NUMBERS else [value]:
-                if type(x) not in REALS:
-                    raise Undecidable("numbers")
-                bits += x.bit_length() if type(x) is int else 0
-        if bits > MAX_BITS:
-            raise Undecidable("size")
-        return function(*args, **kwargs)
-
-    return run
-
-
-
-CONSTRUCTORS: Final[dict[Any, _Run]] = {
-    int: _int,
-    float: _number(float),
-    complex: _number(complex),
-    bool: _bool,
-    str: _text_of(str),
-    bytes: _bytes(bytes),
-    bytearray: _bytes(bytearray),
-    list: _collection(list, False),
-    tuple: _collection(tuple, False),
-    set: _collection(set, True),
-    frozenset: _collection(frozenset, True),
-    dict: _mapping(dict),
-    range: _range,
-    collections.Counter: _mapping(collections.Counter),
-    collections.OrderedDict: _mapping(collections.OrderedDict),
-    collections.defaultdict: _defaultdict,
-    collections.deque: _collection(collections.deque, False),
-    decimal.Decimal: _checked(decimal.Decimal),
-    fractions.Fraction: _fraction,
-    datetime.datetime: _checked(datetime.datetime),
-    datetime.date: _checked(datetime.date),
-    datetime.time: _checked(datetime.time),
-    datetime.timedelta: _checked(datetime.timedelta),
-}
-
-_FUNCTIONS: dict[str, _Run] = {
-    "abs": _checked(abs),
+_FUNCTIONS: dict[str, Run] = {
+    "abs": checked(abs),
     "all": _any_all(False),
     "any": _any_all(True),
-    "ascii": _text_of(ascii),
-    "bin": _checked(bin),
-    "chr": _checked(chr),
-    "divmod": _checked(divmod),
+    "ascii": text_of(ascii),
+    "bin": checked(bin),
+    "chr": checked(chr),
+    "divmod": checked(divmod),
     "enumerate": _enumerate,
     "filter": _filter,
-    "hex": _checked(hex),
+    "hex": checked(hex),
     "isinstance": _isinstance,
     "len": _length,
     "map": _map,
     "max": _extreme(max, "max"),
     "min": _extreme(min, "min"),
-    "oct": _checked(oct),
-    "ord": _checked(ord),
+    "oct": checked(oct),
+    "ord": checked(ord),
     "pow": _power,
-    "repr": _text_of(repr),
+    "repr": text_of(repr),
     "reversed": _reversed,
     "round": _round,
     "sorted": _sorted,
@@ -446,36 +227,3 @@ BUILTINS: Final[dict[str, Any]] = {name: Function(name, run) for name, run in _F
 BUILTINS["Ellipsis"] = ...
 BUILTINS["NotImplemented"] = NotImplemented
 BUILTINS["Exception"] = Exception
-
-_MATH = (
-    "acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh degrees erf erfc exp exp2 expm1 fabs floor"
-    " fmod frexp gamma gcd hypot isclose isfinite isinf isnan isqrt lcm ldexp lgamma log log10 log1p log2 modf"
-    " nextafter pow radians remainder sin sinh sqrt tan tanh trunc ulp"
-).split()
-_CMATH = "exp isclose isfinite isinf isnan log phase polar rect sqrt".split()
-
-MODULES: Final[dict[str, dict[str, Any]]] = {
-    "math": {name: Function(name, _checked(getattr(math, name))) for name in _MATH}
-    | {name: getattr(math, name) for name in "e inf nan pi tau".split()}
-    | {
-        "comb": Function("comb", _bounded(math.comb, 2000)),
-        "perm": Function("perm", _bounded(math.perm, 2000)),
-        "factorial": Function("factorial", _bounded(math.factorial, 2000)),
-        "dist": Function("dist", _over_numbers(math.dist)),
-        "fsum": Function("fsum", _over_numbers(math.fsum)),
-        "prod": Function("prod", _over_numbers(math.prod)),
-    },
-    "cmath": {name: Function(name, _checked(getattr(cmath, name))) for name in _CMATH}
-    | {name: getattr(cmath, name) for name in "e inf nan pi tau infj nanj".split()},
-    "collections": {
-        name: getattr(collections, name) for name in "Counter OrderedDict defaultdict deque".split()
-    },
-    "datetime": {name: getattr(datetime, name) for name in "date datetime time timedelta".split()},
-    "decimal": {"Decimal": decimal.Decimal},
-    "fractions": {"Fraction": fractions.Fraction},
-    "string": {
-        name: getattr(string, name)
-        for name in "ascii_letters ascii_lowercase ascii_uppercase digits hexdigits punctuation whitespace".split()
-    },
-    "sys": {"maxsize": sys.maxsize},
-}

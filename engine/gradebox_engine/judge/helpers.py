@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from gradebox_engine.judge import comprehend
+from gradebox_engine.judge.callables import Function
 from gradebox_engine.judge.extract import Compiler
 from gradebox_engine.judge.frame import Code, Frame, Undecidable, Unsupported
-from gradebox_engine.judge.functions import Function
 from gradebox_engine.judge.kinds import CONTAINERS, TEXTS, ordered, truth
 from gradebox_engine.judge.operators import BINARY
 from gradebox_engine.judge.parts import PlanBudget

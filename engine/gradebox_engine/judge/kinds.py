@@ -10,7 +10,7 @@ from types import GeneratorType
 from typing import Any, Final
 
 from gradebox_engine.judge.frame import MAX_BITS, Frame, Undecidable
-from gradebox_inside.codec import NO_BASE, Opaque
+from gradebox_inside.codec import Opaque
 
 INTEGERS: Final = frozenset({int, bool})
 REALS: Final = frozenset({int, bool, float})
@@ -145,3 +145,22 @@ def content(value: Any) -> Any:
     return value.base if type(value) is Opaque else value
 
 
+_FREE_COLLISIONS = 64
+
+
+def hashable(frame: Frame, values: list[Any]) -> list[Any]:
+    """`values`, for a set or as keys; raises Undecidable for handles, and where many were chosen to collide."""
+    if has_opaque(frame, values):
+        raise Undecidable("hash of a handle")
+    if len(values) <= _FREE_COLLISIONS:
+        return values
+    counts = Counter(map(hash, values))
+    crowded: dict[int, list[Any]] = {h: [] for h, n in counts.items() if n > _FREE_COLLISIONS}
+    if crowded:
+        for value in values:
+            different = crowded.get(hash(value))
+            if different is not None and value not in different:
+                different.append(value)
+                if len(different) > _FREE_COLLISIONS:
+                    raise Undecidable("colliding hashes")
+    return values

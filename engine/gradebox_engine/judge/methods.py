@@ -104,14 +104,18 @@ def _view(name: str) -> _Method:
     return run
 
 
+def _each(make: Callable[[str], _Method], *names: str) -> dict[str, _Method]:
+    return {name: make(name) for name in names}
+
+
 def _text(*names: str) -> dict[str, _Method]:
-    return {name: _native(name) for name in names}
+    return _each(_native, *names)
 
 
 _BOTH: Final = _text(
-    *"capitalize count endswith find index isalnum isalpha isascii isdigit islower isspace istitle isupper lower".split(),
-    *"lstrip partition removeprefix removesuffix rfind rindex rpartition rsplit rstrip split splitlines".split(),
-    *"startswith strip swapcase title upper".split(),
+    *"capitalize count endswith find index isalnum isalpha isascii isdigit islower isspace istitle".split(),
+    *"isupper lower lstrip partition removeprefix removesuffix rfind rindex".split(),
+    *"rpartition rsplit rstrip split splitlines startswith strip swapcase title upper".split(),
 ) | {
     "center": _pad("center"),
     "join": _join,
@@ -121,7 +125,7 @@ _BOTH: Final = _text(
     "zfill": _pad("zfill"),
 }
 _SET: Final = _text(
-    *"difference intersection isdisjoint issubset issuperset symmetric_difference union copy".split()
+    *"difference intersection isdisjoint issubset issuperset symmetric_difference union".split(),
 )
 _DICT: Final[dict[str, _Method]] = {
     "get": _get,

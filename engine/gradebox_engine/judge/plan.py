@@ -215,9 +215,7 @@ class _Planner:
         if tree is None:
             return self._general(index, kind, source, Seal.SEALED)
         looked_up, bound = global_names(source)
-        program = frozenset(
-            n for n in looked_up - bound if self._scope.is_program(n) and n not in MODULE_NAMES
-        )
+        program = frozenset(n for n in looked_up - bound if self._scope.is_program(n) and n not in MODULE_NAMES)
         taint = Taint(tree, program)
         reason = beside_program(tree, program)
         if reason is None and self._setup_tree is not None:

@@ -15,7 +15,9 @@ _CAPTURES = frozenset(
     " get_fignums gcf gca get_figlabels fignum_exists".split()
 )
 _INTERNALS = frozenset("__globals__ __code__ __closure__ __builtins__ f_globals f_locals gi_frame tb_frame".split())
-_MODULES = frozenset("inspect dis gc tracemalloc weakref freezegun moto responses httpretty resource faulthandler".split())
+_MODULES = frozenset(
+    "inspect dis gc tracemalloc weakref freezegun moto responses httpretty resource faulthandler".split()
+)
 # Functions of modules that change the process.
 _PROCESS = {
     "os": frozenset("chdir putenv unsetenv umask nice dup2 fork kill".split()),
@@ -121,9 +123,7 @@ def _has_call(node: ast.expr) -> bool:
     return any(isinstance(n, ast.Call) for n in ast.walk(node))
 
 
-def _called(
-    node: ast.Call, func: ast.expr, modules: dict[str, str], program: frozenset[str]
-) -> str | None:
+def _called(node: ast.Call, func: ast.expr, modules: dict[str, str], program: frozenset[str]) -> str | None:
     name = func.id if isinstance(func, ast.Name) else func.attr if isinstance(func, ast.Attribute) else ""
     path = _path(func, modules)
     if _is_patch(path):
@@ -132,8 +132,10 @@ def _called(
         return f"uses {name}"
     if name in ("setattr", "delattr") and node.args and _root(node.args[0]) in modules:
         return f"assigns into {modules[_root(node.args[0])]}"
-    if name in _CHANGING and isinstance(func, ast.Attribute) and _path(func.value, modules) in (
-        "os.environ", "sys.path", "sys.modules", "sys.argv"
+    if (
+        name in _CHANGING
+        and isinstance(func, ast.Attribute)
+        and _path(func.value, modules) in ("os.environ", "sys.path", "sys.modules", "sys.argv")
     ):
         return "changes the process"
     if name == "catch_warnings" and any(k.arg == "record" and not _is_false(k.value) for k in node.keywords):

@@ -29,14 +29,17 @@ import typing
 from types import ModuleType
 from typing import Any, Final
 
-from gradebox_engine.judge.functions import BUILTINS, MODULES
+from gradebox_engine.judge.functions import BUILTINS
+from gradebox_engine.judge.library import MODULES
 from gradebox_engine.judge.text import scopes
 
 # Importing these has no effect that a test could see, so it need not be done before a fast test.
 _INERT: Final[dict[str, ModuleType]] = {
     module.__name__: module
-    for module in (bisect, cmath, collections, copy, datetime, decimal, fractions, functools, heapq, itertools)
-    + (json, math, operator, random, re, statistics, string, sys, time, typing)
+    for module in (
+        *(bisect, cmath, collections, copy, datetime, decimal, fractions, functools, heapq, itertools),
+        *(json, math, operator, random, re, statistics, string, sys, time, typing),
+    )
 }
 BUILTIN_NAMES: Final = frozenset(dir(builtins))
 _THIRD_PARTY = {"np", "numpy", "pd", "pandas", "plt", "scipy", "torch", "sp"}

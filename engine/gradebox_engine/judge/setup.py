@@ -2,7 +2,8 @@
 
 import ast
 
-from gradebox_engine.judge.extract import Compiler, check_constant
+from gradebox_engine.judge.calls import check_constant
+from gradebox_engine.judge.extract import Compiler
 from gradebox_engine.judge.frame import Unsupported
 from gradebox_engine.judge.helpers import declare, define
 from gradebox_engine.judge.kinds import SCALARS, SINGLETONS

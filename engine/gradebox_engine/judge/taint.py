@@ -10,7 +10,9 @@ _COMPARING = frozenset(
     "isclose allclose array_equal equals array_equiv approx issubset issuperset isdisjoint samefile cmp".split()
 )
 # Builtins and methods that compare or hash the elements that they are given.
-_ORDERING = frozenset("sorted min max set frozenset dict Counter index count remove sort heapify heappush insort".split())
+_ORDERING = frozenset(
+    "sorted min max set frozenset dict Counter index count remove sort heapify heappush insort".split()
+)
 _ROUNDS = 6
 type _Region = ast.FunctionDef | ast.AsyncFunctionDef | None
 
@@ -23,9 +25,7 @@ class Taint:
         self._names: dict[_Region, set[str]] = {}
         self._attributes: set[str] = set()
         self._regions = _regions(tree)
-        self._functions = {
-            n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
-        }
+        self._functions = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
         self._home = {n: r for r, nodes in self._regions if r is not None for n in nodes}
         self._local = {r: _locals(r) for r, _ in self._regions if r is not None}
         for _ in range(_ROUNDS):
@@ -149,9 +149,7 @@ class Taint:
         """
         called = False
         nodes = next((n for r, n in self._regions if r is None), [])
-        passed = {
-            a.id for n in nodes if isinstance(n, ast.Call) for a in ast.walk(n) if isinstance(a, ast.Name)
-        }
+        passed = {a.id for n in nodes if isinstance(n, ast.Call) for a in ast.walk(n) if isinstance(a, ast.Name)}
         for node in nodes:
             if isinstance(node, ast.Call) and self.of(None, node.func):
                 called = True
@@ -164,6 +162,7 @@ class Taint:
     def _local_to_module(self) -> set[str]:
         nodes = next((n for r, n in self._regions if r is None), [])
         return {t.id for n in nodes if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)}
+
 
 def _locals(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
     """Names that the function, or anything inside it, binds."""

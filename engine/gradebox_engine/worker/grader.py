@@ -22,7 +22,7 @@ from gradebox_engine.judge.plan import (
 from gradebox_engine.judge.suite import CallTest, CodeTest, Seal, Suite, Verdict
 from gradebox_engine.worker import stdio
 from gradebox_engine.worker.outcome import TestOutcome, fault_of, whole_test_fault
-from gradebox_engine.worker.session import Session
+from gradebox_engine.worker.session import Answer, Session
 from gradebox_engine.worker.watch import Fault, OomWatch, Watch
 
 # The fast path's calls go out in batches, so that a hostile program never makes the worker hold too many answers.
@@ -60,7 +60,7 @@ class _Submission:
         self._outcomes: dict[int, TestOutcome] = {}
         self._session: Session | None = None
         self._session_tests: list[int] = []
-        self._load_fault: Fault | None = None
+        self._failed_load: Session | None = None
 
     def grade(self) -> list[TestOutcome]:
         tests = self._plan.tests
@@ -94,6 +94,12 @@ class _Submission:
         self._outcomes[test.index] = TestOutcome(verdict, test.seal, cpu_time_s, wall_time_s, 0, message)
         self._session_tests.append(test.index)
 
+    def _not_loaded(self, test: PlannedTest) -> None:
+        failed = self._failed_load
+        assert failed is not None
+        self._set(test, failed.fault, failed.load_cpu_time_s, failed.load_wall_time_s)
+        self._outcomes[test.index].memory_bytes = failed.memory_bytes
+
     def _whole_program(self, test: StdioPlanned) -> None:
         limits = self._suite.limits
         stdin = test.stdin.encode("utf-8", "surrogatepass")
@@ -119,7 +125,7 @@ class _Submission:
 
     def _ready(self, first: tuple[Any, ...] | None = None) -> tuple[Session | None, bool]:
         """A session that has loaded the program, and whether `first` went out with the load. None: it does not load."""
-        if self._load_fault is not None:
+        if self._failed_load is not None:
             return None, False
         if self._session is not None:
             return self._session, False
@@ -134,8 +140,8 @@ class _Submission:
         )
         self._session, self._session_tests = session, []
         if session.fault is not None:
-            self._load_fault = session.fault
             self._close_session()
+            self._failed_load = session
             return None, False
         return session, first is not None
 
@@ -154,7 +160,7 @@ class _Submission:
         session, sent = self._ready(calls)
         if session is None:
             for test in batch:
-                self._set(test, self._load_fault)
+                self._not_loaded(test)
             return len(batch)
         if not sent:
             session.send(calls)
@@ -181,12 +187,15 @@ class _Submission:
             self._in_oracle(self._in_full(test))
         return done
 
-    def _decide(self, test: FastTest, answers: list[tuple[Any, ...]]) -> bool:
+    def _decide(self, test: FastTest, answers: list[Answer]) -> bool:
         """Sets the test's outcome from the program's answers; False when that takes the oracle."""
-        # The times come from the program's process, which may lie about them: they are shown, no limit hangs on them.
-        cpu_time_s = sum(_nanoseconds(answer[2]) for answer in answers) / 1e9
-        wall_time_s = sum(_nanoseconds(answer[3]) for answer in answers) / 1e9
-        decision = decide(test, [answer[4] for answer in answers])
+        # The times are the program's word: they are shown, and no limit hangs on them.
+        cpu_time_s = sum(answer.cpu_time_s for answer in answers)
+        wall_time_s = sum(answer.wall_time_s for answer in answers)
+        if test.shortcut is not None and answers[0].value == test.shortcut:
+            self._set(test, None, cpu_time_s, wall_time_s)
+            return True
+        decision = decide(test, [answer.outcome() for answer in answers])
         if isinstance(decision, Undecided):
             return False
         self._set(test, fault_of(decision), cpu_time_s, wall_time_s)
@@ -205,7 +214,7 @@ class _Submission:
             return
         session, _ = self._ready()
         if session is None:
-            self._set(test, self._load_fault)
+            self._not_loaded(test)
             return
         result, watch = session.run_beside(test.index, test.kind, test.source)
         self._settle(test, session, result, watch)
@@ -216,7 +225,7 @@ class _Submission:
         self._with_oracle = True
         session, _ = self._ready()
         if session is None:
-            self._set(test, self._load_fault)
+            self._not_loaded(test)
             return
         options = {
             "compared": test.compared,
@@ -232,10 +241,6 @@ class _Submission:
         self._set(test, fault, watch.cpu_time_s(), watch.wall_time_s())
         if session.fault is not None or self._suite.limits.isolate:
             self._close_session()
-
-
-def _nanoseconds(value: Any) -> int:
-    return min(max(value, 0), 10**15) if type(value) is int else 0
 
 
 def _call_source(suite: Suite, index: int) -> str:

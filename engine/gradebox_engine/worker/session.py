@@ -13,19 +13,55 @@ from collections.abc import Callable
 from typing import Any
 
 from gradebox_engine.jail.launch import Jail
-from gradebox_engine.jail.process import SandboxedProcess
+from gradebox_engine.jail.process import INCOMING, SandboxedProcess
 from gradebox_engine.judge.evaluate import describe
-from gradebox_engine.judge.suite import Suite, Verdict
+from gradebox_engine.judge.suite import CallTest, Suite, Verdict
 from gradebox_engine.worker.outcome import load_fault
 from gradebox_engine.worker.watch import Fault, OomWatch, Watch, cause_of_death
+from gradebox_inside import codec
+from gradebox_inside.calls import split_answer
 
 ORACLE_MEMORY_BYTES = 512 << 20
 _TASKS = 64  # threads, for each of program and oracle
 _SERVED_TIMEOUT_S = 2.0
+_LONGEST_US = 10**12
 
 
 class Cancelled(Exception):
     """The request that this grading belongs to is no longer wanted."""
+
+
+class Answer:
+    """One answer of the fast path, decoded only as far as it has to be. All of it is the program's word.
+
+    index: -1 when it is no answer at all. value: the encoded value, where that is what it carries.
+    """
+
+    __slots__ = ("_payload", "cpu_time_s", "index", "value", "wall_time_s")
+
+    def __init__(self, payload: bytes) -> None:
+        self._payload = payload
+        parts = split_answer(payload)
+        self.value: bytes | None = None
+        if parts is not None:
+            self.index, cpu_us, wall_us, self.value = parts
+        else:
+            message = self._decoded()
+            well_formed = message[0] == "answer" and len(message) == 5 and all(type(n) is int for n in message[1:4])
+            self.index, cpu_us, wall_us = message[1:4] if well_formed else (-1, 0, 0)
+        self.cpu_time_s, self.wall_time_s = (min(max(us, 0), _LONGEST_US) / 1e6 for us in (cpu_us, wall_us))
+
+    def _decoded(self) -> tuple[Any, ...]:
+        try:
+            message = codec.decode(self._payload, budget=INCOMING)
+        except (codec.CodecError, codec.OverBudget):
+            return (None,)
+        return message if type(message) is tuple and message else (None,)
+
+    def outcome(self) -> Any:
+        """What became of the call, as the judge takes it."""
+        message = self._decoded()
+        return message[4] if len(message) == 5 else ("over_budget",)
 
 
 class Session:
@@ -43,6 +79,7 @@ class Session:
         self._serving = False
         self.process: SandboxedProcess
         self.fault: Fault | None = None
+        self.load_cpu_time_s = self.load_wall_time_s = 0.0
         self.memory_bytes = 0
 
     @classmethod
@@ -71,16 +108,16 @@ class Session:
         if with_oracle:
             self._oracle_end, peer = socket.socketpair()
             self._stack.callback(self._oracle_end.close)
-        self.process = SandboxedProcess.start(
-            jail, limits, peer=peer, cpu_backstop_s=limits.cpu_time_s * (len(suite.tests) + 1)
-        )
+        self.process = SandboxedProcess.start(jail, limits, peer=peer)
         if peer:
             peer.close()
         self._stack.push(self.process)
-        load = ("load", source, {"name": "program"})
+        with_typing = any(isinstance(test, CallTest) for test in suite.tests)
+        load = ("load", source, {"name": "program", "with_typing": with_typing})
         self.process.send(load, *([first] if first else []))
         watch = Watch(self.process, limits)
         message = self._next_message(watch)
+        self.load_cpu_time_s, self.load_wall_time_s = watch.cpu_time_s(), watch.wall_time_s()
         if message is None:
             pass
         elif message[0] == "loaded":
@@ -101,11 +138,19 @@ class Session:
 
     def _next_message(self, watch: Watch, source: SandboxedProcess | None = None) -> tuple[Any, ...] | None:
         """The next message of the program (or of `source`), or None with `fault` set."""
-        process, source = self.process, source or self.process
+        source = source or self.process
+        payload = self._next_payload(watch, source)
+        message = None if payload is None else source.read(payload)
+        if payload is not None and message is None:
+            self._forged()
+        return message
+
+    def _next_payload(self, watch: Watch, source: SandboxedProcess) -> bytes | None:
+        process = self.process
         while True:
-            message = source.next_frame()
-            if message is not None:
-                return message
+            payload = source.next_payload()
+            if payload is not None:
+                return payload
             fault = watch.exceeded()
             if fault is not None:
                 self.fault = fault
@@ -138,19 +183,18 @@ class Session:
         else:
             self.fault = Fault(Verdict.RUNTIME_ERROR, f"the test ended its own process (status {exited.status})")
 
-    def answers(self, first_index: int, count: int, watch: Watch) -> "list[tuple[Any, ...]] | None":
+    def answers(self, first_index: int, count: int, watch: Watch) -> "list[Answer] | None":
         """The next `count` answers to "calls", or None with `fault` set when they do not all come."""
-        if self.fault is not None:
-            return None
         got = []
         for index in range(first_index, first_index + count):
-            message = self._next_message(watch)
-            if message is None:
+            payload = self._next_payload(watch, self.process) if self.fault is None else None
+            if payload is None:
                 return None
-            if message[0] != "answer" or len(message) != 5 or message[1] != index or type(message[4]) is not tuple:
+            answer = Answer(payload)
+            if answer.index != index:
                 self._forged()
                 return None
-            got.append(message)
+            got.append(answer)
         return got
 
     def send(self, message: tuple[Any, ...]) -> None:
@@ -215,7 +259,6 @@ class Session:
             role="oracle",
             peer=self._oracle_end,
             scratch_of=self.process.jail_pid if options["share_scratch"] else 0,
-            cpu_backstop_s=(4 * self._limits.cpu_time_s + 2) * (len(self._suite.tests) + 1),
         )
         self._oracle_end.close()
         self._stack.push(self._oracle)

@@ -49,9 +49,7 @@ def run(jail: Jail, source: bytes, stdin: bytes, limits: Limits, oom: OomWatch, 
     jail.limit(limits.memory_bytes, limits.processes + _TASKS)
     input_fd = _input_file(stdin)
     try:
-        process = SandboxedProcess.start(
-            jail, limits, stdin=input_fd, keep_output=True, cpu_backstop_s=limits.cpu_time_s + 1
-        )
+        process = SandboxedProcess.start(jail, limits, stdin=input_fd, keep_output=True)
     finally:
         os.close(input_fd)
     with process:

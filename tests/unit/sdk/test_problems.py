@@ -32,7 +32,7 @@ def test_tests_as_mappings_and_as_types_are_the_same() -> None:
         {"call": {"args": [1]}, "expected": {"a": 1}},
         {"unittest": "def test(): pass"},
     ]
-    types = [
+    types: list[Any] = [
         CodeTest("assert f(1) == 2"),
         StdioTest("1\n", "2\n"),
         StdioTest("", "0.5", Checker("float", abs_tol=0.1)),

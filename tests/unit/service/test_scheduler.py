@@ -17,7 +17,7 @@ class Link:
         self.scheduler = scheduler
         self.sent: list[tuple[Chunk, bool]] = []
         self.cancelled: list[int] = []
-        self.killed = ""
+        self.kills: list[str] = []
         self.worker: Worker = scheduler.add_worker(self)
 
     def send(self, chunk: Chunk, with_suite: bool) -> None:
@@ -27,7 +27,7 @@ class Link:
         self.cancelled.append(number)
 
     def kill(self, reason: str) -> None:
-        self.killed = reason
+        self.kills.append(reason)
 
     def finish(self, *, failed: bool = False) -> Chunk:
         """Answers the oldest chunk."""
@@ -239,11 +239,11 @@ def test_a_silent_worker_is_killed(scheduler: Scheduler, monkeypatch: pytest.Mon
     link = Link(scheduler)
     Caller(scheduler).submit(1)
     scheduler.check_silence()
-    assert not link.killed
+    assert link.kills == []
     later_s = time.monotonic() + 11
     monkeypatch.setattr(time, "monotonic", lambda: later_s)
     scheduler.check_silence()
-    assert link.killed == "silent for 11 s"
+    assert link.kills == ["silent for 11 s"]
 
 
 def test_without_workers_everything_ends_in_engine_errors(scheduler: Scheduler) -> None:

@@ -103,7 +103,7 @@ async def test_a_bad_suite_is_refused_by_field(front: Front, suite: wire.Suite, 
         await grade(front, request(b"p", suite=suite))
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     metadata = dict(caught.value.trailing_metadata() or ())
-    detail = wire.ErrorDetail.FromString(bytes(metadata["gradebox-error-bin"]))  # type: ignore[arg-type]
+    detail = wire.ErrorDetail.FromString(bytes(metadata["gradebox-error-bin"]))
     assert detail.field == field
 
 
