@@ -29,9 +29,7 @@ class InvalidConfig(ValueError):
 class EngineConfig(BaseSettings):
     """All settings of an engine. Frozen; sizes in bytes."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="GRADEBOX_", env_nested_delimiter="__", frozen=True, extra="forbid"
-    )
+    model_config = SettingsConfigDict(env_prefix="GRADEBOX_", env_nested_delimiter="__", frozen=True, extra="forbid")
 
     listen: str = Field(DEFAULT_LISTEN, pattern=r"^(unix:.+|.*:\d+)$")
     workers: int | None = Field(None, ge=1, le=1024)  # None: by the machine's cores and memory

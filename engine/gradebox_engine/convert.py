@@ -63,9 +63,7 @@ def suite_from_wire(message: wire.Suite, ceilings: Ceilings) -> Suite:
         raise InvalidSuite("suite.min_seal", f"there is no seal {message.min_seal}")
     entry_point = message.entry_point or None
     return Suite(
-        tests=tuple(
-            _test(t, f"suite.tests[{i}]", entry_point) for i, t in enumerate(message.tests)
-        ),
+        tests=tuple(_test(t, f"suite.tests[{i}]", entry_point) for i, t in enumerate(message.tests)),
         entry_point=entry_point,
         test_setup=_text(message.test_setup, "suite.test_setup"),
         language=message.language or "python",
@@ -100,9 +98,7 @@ def _text(data: bytes, field: str) -> str:
         raise InvalidSuite(field, f"not UTF-8: {error.reason} at byte {error.start}") from None
 
 
-def _test(
-    message: wire.Test, field: str, entry_point: str | None
-) -> CodeTest | StdioTest | CallTest | UnittestTest:
+def _test(message: wire.Test, field: str, entry_point: str | None) -> CodeTest | StdioTest | CallTest | UnittestTest:
     match message.WhichOneof("kind"):
         case "code":
             return CodeTest(_text(message.code, f"{field}.code"))
@@ -111,9 +107,7 @@ def _test(
         case "stdio":
             return StdioTest(
                 stdin=_text(message.stdio.stdin, f"{field}.stdio.stdin"),
-                expected_stdout=_text(
-                    message.stdio.expected_stdout, f"{field}.stdio.expected_stdout"
-                ),
+                expected_stdout=_text(message.stdio.expected_stdout, f"{field}.stdio.expected_stdout"),
                 checker=_checker(message.stdio.checker, f"{field}.stdio.checker"),
             )
         case "call":
@@ -134,9 +128,7 @@ def _checker(message: wire.Checker, field: str) -> Checker:
             raise InvalidSuite(f"{field}.{name}", f"must be a number of at least 0, not {value!r}")
     if kind == "judge" and not message.source:
         raise InvalidSuite(f"{field}.source", "missing: a judge needs its program")
-    return Checker(
-        kind=kind, rel_tol=message.rel_tol, abs_tol=message.abs_tol, source=message.source
-    )
+    return Checker(kind=kind, rel_tol=message.rel_tol, abs_tol=message.abs_tol, source=message.source)
 
 
 def _call(message: wire.Call, field: str) -> CallTest:

@@ -63,9 +63,7 @@ class Scheduler:
             raise NoWorkers(self._unusable)
         programs, size = len(job.pending), sum(len(source) for _, source in job.pending)
         if not self._room.is_set():
-            raise QueueFull(
-                f"{self._queued_programs} programs ({self._queued_bytes} bytes) are waiting"
-            )
+            raise QueueFull(f"{self._queued_programs} programs ({self._queued_bytes} bytes) are waiting")
         job.unfinished, job.queued_bytes = programs, size
         job.call.in_flight += programs
         self._queued_programs += programs
@@ -133,9 +131,7 @@ class Scheduler:
         self._unusable = reason
         self._pump()
 
-    def on_results(
-        self, worker: Worker, number: int, results: Sequence[tuple[int, bool, bytes]], done: bool
-    ) -> None:
+    def on_results(self, worker: Worker, number: int, results: Sequence[tuple[int, bool, bytes]], done: bool) -> None:
         """A worker answered: (index, is it an ENGINE_ERROR, serialized result) a program."""
         worker.heard_s = time.monotonic()
         chunk = next((c for c in worker.chunks if c.number == number), None)
@@ -220,11 +216,7 @@ class Scheduler:
         for worker in self._workers:
             if not worker.chunks:
                 return worker
-            if (
-                second is None
-                and len(worker.chunks) == 1
-                and worker.chunks[0].estimate_s < PREFETCH_BELOW_S
-            ):
+            if second is None and len(worker.chunks) == 1 and worker.chunks[0].estimate_s < PREFETCH_BELOW_S:
                 second = worker
         return second
 

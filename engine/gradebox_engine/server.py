@@ -84,9 +84,7 @@ async def _serve(config: EngineConfig) -> None:
         loop.add_reader(0, _lifeline, stop)
         owner = asyncio.create_task(_watch_owner(stop))
 
-    scheduler = Scheduler(
-        max_programs=config.max_queued_programs, max_bytes=config.max_queued_bytes
-    )
+    scheduler = Scheduler(max_programs=config.max_queued_programs, max_bytes=config.max_queued_bytes)
     assert config.workers is not None
     settings = {"image": config.image, "ceilings": asdict(config.ceilings)}
     pool = Pool(scheduler, size=config.workers, config=settings)
@@ -104,6 +102,8 @@ async def _serve(config: EngineConfig) -> None:
         if server is not None:
             await server.stop(0 if config.embedded else STOP_GRACE_S)
         await pool.stop()
+        if config.embedded and config.listen.startswith("unix:"):
+            _remove_socket(config.listen.removeprefix("unix:"))
         for task in (starting, ended, *([owner] if config.embedded else [])):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, RuntimeError):
@@ -139,6 +139,14 @@ async def listen(config: EngineConfig, scheduler: Scheduler, pool: Pool) -> grpc
     server.add_insecure_port(config.listen)
     await server.start()
     return server
+
+
+def _remove_socket(path: str) -> None:
+    """An owner that was killed cannot remove the folder that it made for the socket."""
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+    with contextlib.suppress(OSError):
+        os.rmdir(os.path.dirname(path))
 
 
 def _lifeline(stop: asyncio.Event) -> None:

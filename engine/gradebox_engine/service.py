@@ -50,9 +50,7 @@ def error_detail(error: Exception) -> wire.ErrorDetail:
 class GradingService:
     """Serves gradebox.v1.Grading. `info` is what Info answers; its stamp goes with every answer."""
 
-    def __init__(
-        self, config: EngineConfig, scheduler: Scheduler, image: Image, info: wire.InfoResponse
-    ) -> None:
+    def __init__(self, config: EngineConfig, scheduler: Scheduler, image: Image, info: wire.InfoResponse) -> None:
         self._scheduler = scheduler
         self._max_program_bytes = config.max_program_bytes
         self._too_large = f"the program is larger than {config.max_program_bytes} bytes"
@@ -78,12 +76,8 @@ class GradingService:
                     routed.RoutedGradeRequest.FromString,
                     routed.RoutedGradeResponse.SerializeToString,
                 ),
-                "GradeBatch": grpc.unary_unary_rpc_method_handler(
-                    self.grade_batch, batch_in, batch_out
-                ),
-                "GradeStream": grpc.stream_stream_rpc_method_handler(
-                    self.grade_stream, batch_in, batch_out
-                ),
+                "GradeBatch": grpc.unary_unary_rpc_method_handler(self.grade_batch, batch_in, batch_out),
+                "GradeStream": grpc.stream_stream_rpc_method_handler(self.grade_stream, batch_in, batch_out),
                 "Run": grpc.unary_unary_rpc_method_handler(
                     self.run, wire.RunRequest.FromString, wire.RunResponse.SerializeToString
                 ),
@@ -120,9 +114,7 @@ class GradingService:
         finally:
             delivery.drop()
 
-    async def grade_stream(
-        self, requests: AsyncIterator[routed.RoutedGradeBatchRequest], context: Any
-    ) -> None:
+    async def grade_stream(self, requests: AsyncIterator[routed.RoutedGradeBatchRequest], context: Any) -> None:
         """GradeStream: reads as long as not too much is unanswered, writes as answers come."""
         delivery = Delivery(self._scheduler, self._stamp_bytes)
         reader = asyncio.create_task(self._read(requests, delivery))
@@ -137,9 +129,7 @@ class GradingService:
     async def run(self, request: wire.RunRequest, context: Any) -> wire.RunResponse:
         """Run: one program, its output."""
         if len(request.source) > self._max_program_bytes:
-            return wire.RunResponse(
-                verdict=wire.COMPILE_ERROR, message=self._too_large, engine=self._stamp
-            )
+            return wire.RunResponse(verdict=wire.COMPILE_ERROR, message=self._too_large, engine=self._stamp)
         answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         job = None
         try:
@@ -166,9 +156,7 @@ class GradingService:
         """Info: what this engine is and offers."""
         return self._info
 
-    async def _read(
-        self, requests: AsyncIterator[routed.RoutedGradeBatchRequest], delivery: Delivery
-    ) -> None:
+    async def _read(self, requests: AsyncIterator[routed.RoutedGradeBatchRequest], delivery: Delivery) -> None:
         try:
             async for batch in requests:
                 for one in batch.requests:
@@ -186,9 +174,7 @@ class GradingService:
         except Exception as error:
             delivery.fail(answer, error_detail(error).SerializeToString())
 
-    def _submit(
-        self, delivery: Delivery, answer: Answer, request: routed.RoutedGradeRequest
-    ) -> None:
+    def _submit(self, delivery: Delivery, answer: Answer, request: routed.RoutedGradeRequest) -> None:
         suite = self._suites.find(request)
         index = request.first_index
         if index + len(request.programs) > _MAX_INDEX:
@@ -197,9 +183,7 @@ class GradingService:
         refused = []
         for source in request.programs:
             if len(source) > self._max_program_bytes:
-                refused.append(
-                    own_result(index, source, suite.tests, wire.COMPILE_ERROR, self._too_large)
-                )
+                refused.append(own_result(index, source, suite.tests, wire.COMPILE_ERROR, self._too_large))
             else:
                 pending.append((index, source))
             index += 1

@@ -91,9 +91,7 @@ class Suites:
     def _keep(self, key: bytes, entry: SuiteEntry) -> None:
         self._entries[key] = entry
         self._bytes += len(entry.data)
-        while len(self._entries) > CACHE_ENTRIES or (
-            self._bytes > CACHE_BYTES and len(self._entries) > 1
-        ):
+        while len(self._entries) > CACHE_ENTRIES or (self._bytes > CACHE_BYTES and len(self._entries) > 1):
             _, old = self._entries.popitem(last=False)
             self._bytes -= len(old.data)
 
@@ -107,9 +105,7 @@ class Suites:
         return entry, request.SerializeToString()
 
 
-def own_result(
-    index: int, source: bytes, tests: int, verdict: "wire.Verdict", message: str
-) -> bytes:
+def own_result(index: int, source: bytes, tests: int, verdict: "wire.Verdict", message: str) -> bytes:
     """A result that the front gives without running the program: ENGINE_ERROR, or one too large."""
     test = wire.TestResult(verdict=verdict, seal=wire.SEALED, message=message)
     result = wire.SubmissionResult(

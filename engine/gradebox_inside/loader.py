@@ -40,6 +40,7 @@ def new_module(name: str, text: str, filename: str = PROGRAM_FILE) -> ModuleType
     namespace = module.__dict__
     namespace["__file__"] = filename
     namespace["__loader__"] = _Source(text)
+    namespace["__builtins__"] = vars(builtins)  # else exec() would give it the private copy of this module
     _modules[name] = module
     return module
 

@@ -179,15 +179,11 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    def _batches(
-        self, items: Items, max_in_flight: int, stop_early: bool
-    ) -> AsyncGenerator[list[Graded]]:
+    def _batches(self, items: Items, max_in_flight: int, stop_early: bool) -> AsyncGenerator[list[Graded]]:
         bulk = Bulk(self._connection, max_in_flight=max_in_flight, stop_early=bool(stop_early))
         return bulk.batches(items)
 
-    async def _each(
-        self, items: Items, max_in_flight: int, stop_early: bool
-    ) -> AsyncGenerator[Graded]:
+    async def _each(self, items: Items, max_in_flight: int, stop_early: bool) -> AsyncGenerator[Graded]:
         batches = self._batches(items, max_in_flight, stop_early)
         try:
             async for batch in batches:
@@ -222,9 +218,7 @@ class AsyncClient:
         return results
 
 
-def _problem(
-    tests: Sequence[Test] | None, problem: Problem | Mapping[str, Any] | None, **given: Any
-) -> Problem:
+def _problem(tests: Sequence[Test] | None, problem: Problem | Mapping[str, Any] | None, **given: Any) -> Problem:
     """The problem that the arguments of `grade` name."""
     changes = {name: value for name, value in given.items() if value is not None}
     if problem is None:

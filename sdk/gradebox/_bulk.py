@@ -246,9 +246,7 @@ class Bulk:
             self._stamp_message = response.engine
             self._stamp = stamp_from_wire(response.engine)
         for result in response.results:
-            item.results[result.index] = result_from_wire(
-                result, kept.suite.problem_id, self._stamp
-            )
+            item.results[result.index] = result_from_wire(result, kept.suite.problem_id, self._stamp)
         if response.HasField("error"):
             if response.error.code == NOT_FOUND:
                 self._connection.forget(kept.suite)

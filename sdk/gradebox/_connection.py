@@ -188,11 +188,13 @@ class Connection:
 
     def refer(self, request: routed.RoutedGradeRequest, suite: Suite) -> None:
         """Puts a suite into a request: in full, or by name when the engine should have it."""
-        if suite.sha256 in self._known and len(suite.data) > ALWAYS_INLINE_BYTES:
+        if len(suite.data) <= ALWAYS_INLINE_BYTES:
+            request.suite = suite.data
+        elif suite.sha256 in self._known:
             request.suite_sha256 = suite.sha256
         else:
             request.suite = suite.data
-            if len(self._known) > KNOWN_SUITES:
+            if len(self._known) >= KNOWN_SUITES:
                 self._known.clear()
             self._known.add(suite.sha256)
 

@@ -59,9 +59,7 @@ class _Process:
             raise EngineFault(f"the engine could not be started: {error}") from None
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         assert self._process.stderr is not None
-        self._reader = threading.Thread(
-            target=_keep_lines, args=(self._process.stderr, self._lines), daemon=True
-        )
+        self._reader = threading.Thread(target=_keep_lines, args=(self._process.stderr, self._lines), daemon=True)
         self._reader.start()
         self.end = weakref.finalize(self, _end, self._process, self._folder, os.getpid())
 
@@ -72,9 +70,7 @@ class _Process:
             return None
         self._reader.join(1)
         said = "\n".join(self._lines) or "it said nothing"
-        return EngineFault(
-            f"the embedded engine ended with status {status}; its last words:\n{said}"
-        )
+        return EngineFault(f"the embedded engine ended with status {status}; its last words:\n{said}")
 
     async def ready(self) -> None:
         """Waits for the engine to listen. Raises EngineFault."""

@@ -135,9 +135,7 @@ def stamp_from_wire(message: wire.EngineStamp) -> EngineStamp:
     return EngineStamp(message.version, message.image, tuple(message.protections))
 
 
-def result_from_wire(
-    message: wire.SubmissionResult, problem_id: str, engine: EngineStamp
-) -> SubmissionResult:
+def result_from_wire(message: wire.SubmissionResult, problem_id: str, engine: EngineStamp) -> SubmissionResult:
     """A SubmissionResult message, typed."""
     return SubmissionResult(
         message.index,

@@ -37,6 +37,7 @@ class Owner:
         )
         assert self.process.stdout is not None
         front = psutil.Process(int(self.process.stdout.readline()))
+        self.folder = os.path.dirname(front.cmdline()[-3].removeprefix("unix:"))
         self.family = [front, *front.children(recursive=True)]
         assert len(self.family) >= 1 + 2 * 2  # front, workers, their jails
 
@@ -73,6 +74,7 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 10) -> bool:
 def test_the_engine_ends_with_its_owner(then: str) -> None:
     with Owner(then) as owner:
         assert owner.family_is_gone()
+        assert wait_until(lambda: not os.path.exists(owner.folder))
 
 
 def test_a_fork_of_the_owner_does_not_keep_the_engine() -> None:

@@ -6,6 +6,7 @@ program's reach), so that what the OOM killer takes is a program. Group names ca
 the owner's pid: `sweep` removes those whose owner is gone.
 """
 
+import errno
 import os
 import re
 import signal
@@ -71,6 +72,19 @@ def _delegate(base: Path) -> None:
         control.write_text(request)
 
 
+def _write(file: Path, text: str) -> None:
+    """Writes a limit. What the last program used is given back a moment after its end: EBUSY until then."""
+    for _ in range(100):
+        try:
+            file.write_text(text)
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            time.sleep(0.01)
+    raise CgroupError(errno.EBUSY, f"{file} cannot be lowered to {text}: memory of an ended program is not given back")
+
+
 def _remove(folder: Path) -> None:
     """Ends what is left in a group and removes it."""
     for _ in range(50):
@@ -81,6 +95,8 @@ def _remove(folder: Path) -> None:
             return
         except OSError:
             for pid in (folder / "cgroup.procs").read_text().split():
+                if pid == "0":  # of a PID namespace that is not ours; to kill(2), it would mean ourselves
+                    continue
                 try:
                     os.kill(int(pid), signal.SIGKILL)
                 except ProcessLookupError:
@@ -143,7 +159,7 @@ class Cgroup:
             raising = limit_bytes > self._limit_bytes and self._limit_bytes
             files = [self._swap_limit, self._memory_limit] if raising else [self._memory_limit, self._swap_limit]
         for file in files:
-            file.write_text("0" if file.name == "memory.swap.max" else str(limit_bytes))
+            _write(file, "0" if file.name == "memory.swap.max" else str(limit_bytes))
         self._limit_bytes = limit_bytes
 
     def set_tasks(self, limit: int) -> None:

@@ -8,6 +8,7 @@ from here, by its pid on the host, which the kernel itself tells us (SCM_CREDENT
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -44,6 +45,14 @@ PROTECTIONS = (
     "no-new-privs", "jail-seccomp", "program-seccomp", "uid-separation", "no-capabilities", "read-only-root",
     "private-scratch", "rlimits", "sealed-judge",
 )  # fmt: skip
+
+
+def sweep_folders() -> None:
+    """Removes the working folders of workers that were killed: their mounts went with them, so these are empty."""
+    for folder in Path(tempfile.gettempdir()).glob("gradebox-jail-*-*"):
+        pid = folder.name.split("-")[2]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class JailDied(RuntimeError):
@@ -103,7 +112,7 @@ class Jail:
         self._group: cgroup.Cgroup | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
-        self._folder = tempfile.TemporaryDirectory(prefix="gradebox-jail-")
+        self._folder = tempfile.TemporaryDirectory(prefix=f"gradebox-jail-{os.getpid()}-")
         self._log = tempfile.TemporaryFile()
         self.base_memory_bytes = 0
 
@@ -176,6 +185,13 @@ class Jail:
 
     def limit(self, memory_bytes: int, tasks: int) -> None:
         """Sets what the programs of the next submission may use together, on top of the fork server's own."""
+        assert self._group is not None
+        try:
+            self._set_limits(memory_bytes, tasks)
+        except OSError as error:
+            raise JailDied(f"the limits cannot be set: {error}") from error
+
+    def _set_limits(self, memory_bytes: int, tasks: int) -> None:
         assert self._group is not None
         self._group.set_memory(self.base_memory_bytes + memory_bytes)
         self._group.set_tasks(tasks + 2)  # nsjail and the fork server

@@ -215,9 +215,15 @@ class SandboxedProcess:
         """The next complete message as it came, or None."""
         return self._frames.popleft() if self._frames else None
 
-    def next_frame(self) -> tuple[Any, ...] | None:
-        """The next complete message, or None. A malformed one closes the channel."""
-        payload = self.next_payload()
+    @property
+    def has_spoken(self) -> bool:
+        """Whether a message waits to be taken."""
+        return bool(self._frames)
+
+    def last_frame(self) -> tuple[Any, ...] | None:
+        """The newest complete message, or None; those before it are dropped."""
+        payload = self._frames[-1] if self._frames else None
+        self._frames.clear()
         return None if payload is None else self.read(payload)
 
     def read(self, payload: bytes) -> tuple[Any, ...] | None:

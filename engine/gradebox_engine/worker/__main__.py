@@ -26,7 +26,7 @@ from google.protobuf.message import DecodeError
 from gradebox_engine import images
 from gradebox_engine.convert import InvalidSuite, limits_from_wire, suite_from_wire, suite_key
 from gradebox_engine.jail import cgroup, rootfs
-from gradebox_engine.jail.launch import Jail, JailDied
+from gradebox_engine.jail.launch import Jail, JailDied, sweep_folders
 from gradebox_engine.judge.plan import Plan, plan
 from gradebox_engine.judge.result import pass_rate, submission_verdict
 from gradebox_engine.judge.suite import Suite, Verdict
@@ -199,6 +199,7 @@ def main() -> int:
     os.set_inheritable(args.fd, False)
     rootfs.enter_private_mounts()
     cgroup.sweep()
+    sweep_folders()
     link = Link(socket.socket(fileno=args.fd))
     worker = Worker(link, images.by_name(config["image"]), config["index"], Ceilings(**config["ceilings"]))
     gc.collect()

@@ -25,6 +25,8 @@ ORACLE_MEMORY_BYTES = 512 << 20
 _TASKS = 64  # threads, for each of program and oracle
 _SERVED_TIMEOUT_S = 2.0
 _LONGEST_US = 10**12
+# Answers of one process in all: decoding them is the worker's time, which no limit of the program's counts.
+MAX_ANSWER_BYTES = 64 << 20
 
 
 class Cancelled(Exception):
@@ -77,6 +79,7 @@ class Session:
         self._oracle_end: socket.socket | None = None
         self._oracle: SandboxedProcess | None = None
         self._serving = False
+        self._answer_bytes = 0
         self.process: SandboxedProcess
         self.fault: Fault | None = None
         self.load_cpu_time_s = self.load_wall_time_s = 0.0
@@ -99,8 +102,16 @@ class Session:
         When the program does not load, `fault` says why.
         """
         self = cls(jail, suite, oom, cancelled)
-        limits = self._limits
-        jail.limit(
+        try:
+            self._load(source, first, with_oracle)
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def _load(self, source: bytes, first: tuple[Any, ...] | None, with_oracle: bool) -> None:
+        limits, suite = self._limits, self._suite
+        self._jail.limit(
             limits.memory_bytes + (ORACLE_MEMORY_BYTES if with_oracle else 0),
             limits.processes + _TASKS * (2 if with_oracle else 1),
         )
@@ -108,7 +119,7 @@ class Session:
         if with_oracle:
             self._oracle_end, peer = socket.socketpair()
             self._stack.callback(self._oracle_end.close)
-        self.process = SandboxedProcess.start(jail, limits, peer=peer)
+        self.process = SandboxedProcess.start(self._jail, limits, peer=peer)
         if peer:
             peer.close()
         self._stack.push(self.process)
@@ -121,12 +132,11 @@ class Session:
         if message is None:
             pass
         elif message[0] == "loaded":
-            return self
+            return
         elif message[0] == "failed" and len(message) == 3:
             self.fault = load_fault(message[1], message[2])
         else:
             self._forged()
-        return self
 
     @property
     def has_oracle(self) -> bool:
@@ -151,6 +161,9 @@ class Session:
             payload = source.next_payload()
             if payload is not None:
                 return payload
+            if source is not process and process.has_spoken:  # it is its oracle's turn
+                self._forged()
+                return None
             fault = watch.exceeded()
             if fault is not None:
                 self.fault = fault
@@ -193,6 +206,10 @@ class Session:
             answer = Answer(payload)
             if answer.index != index:
                 self._forged()
+                return None
+            self._answer_bytes += len(payload)
+            if self._answer_bytes > MAX_ANSWER_BYTES:
+                self.fault = Fault(Verdict.OUTPUT_LIMIT, "its answers are too large to compare")
                 return None
             got.append(answer)
         return got

@@ -84,15 +84,15 @@ def _until_exit(
     """Waits until the process has ended, or has broken a limit. Its own report, if it made one, only explains."""
     report = None
     while True:
-        report = process.next_frame() or report
+        report = process.last_frame() or report
         fault = watch.exceeded()
         if fault is not None:
             return fault, report
         process.wait(watch.timeout_s(), also=pidfd)
         if process.ended(pidfd):
             while process.wait(0.0) and not process.closed:  # what it said last
-                report = process.next_frame() or report
-            return None, process.next_frame() or report
+                report = process.last_frame() or report
+            return None, process.last_frame() or report
         if cancelled():
             raise Cancelled
 

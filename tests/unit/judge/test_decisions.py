@@ -441,7 +441,7 @@ def recurse(n):
 
 
 @pytest.mark.parametrize("source", BOMBS)
-@pytest.mark.parametrize("answer", [10**12, 1 << 20_000_000])
+@pytest.mark.parametrize("answer", [10**12, 1 << 20_000_000], ids=["large", "huge"])
 def test_bombs_cost_little(laboratory: Any, source: str, answer: int) -> None:
     start = time.process_time()
     test = laboratory.plan_one(source, setup=LOOPS)
@@ -479,6 +479,7 @@ def test_colliding_hashes_cost_little(laboratory: Any) -> None:
         "if f(1):\n" + "".join(" " * i + "if f(1):\n" for i in range(1, 99)) + " " * 99 + "pass",
         "for x in f(1):\n" * 30_000,
     ],
+    ids=range(17),
 )
 def test_hostile_text(laboratory: Any, source: str) -> None:
     start = time.process_time()
