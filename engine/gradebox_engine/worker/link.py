@@ -54,7 +54,10 @@ class Link:
                 self._queue.append((FrameType(kind), payload))
 
     def _read(self) -> None:
-        data = self._socket.recv(_READ_BYTES)
+        try:
+            data = self._socket.recv(_READ_BYTES)
+        except ConnectionResetError as error:
+            raise FrontGone from error
         if not data:
             raise FrontGone
         self._buffer += data
@@ -77,8 +80,11 @@ class Link:
         self._cancelled.discard(job)
 
     def send(self, kind: FrameType, payload: bytes) -> None:
-        """Sends one frame."""
-        self._socket.sendall(_HEADER.pack(len(payload) + 1, kind) + payload)
+        """Sends one frame. Raises FrontGone."""
+        try:
+            self._socket.sendall(_HEADER.pack(len(payload) + 1, kind) + payload)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise FrontGone from error
 
     def send_json(self, kind: FrameType, value: dict[str, Any]) -> None:
         """Sends one frame of JSON (hello, fault)."""
