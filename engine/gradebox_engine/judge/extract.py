@@ -181,7 +181,11 @@ class Compiler(CallReader):
                 raise Unsupported("identity")
         if len(operations) == 1:
             operation, (a, b) = operations[0], (parts[0].code, parts[1].code)
-            if isinstance(node.ops[0], ast.Eq) and not self.skippable and any(p.fixed and not exotic(p.value) for p in parts):
+            if (
+                isinstance(node.ops[0], ast.Eq)
+                and not self.skippable
+                and any(p.fixed and not exotic(p.value) for p in parts)
+            ):
                 operation = equal_to_constant
             return self.combine(lambda frame: operation(frame, a(frame), b(frame)), parts)
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-# One unit is about one step of the evaluator, or 64 elements or bytes moved at C speed: some 2 s at most.
-FUEL: Final = 8_000_000
+# One unit is about one step of the evaluator, or 64 elements moved at C speed: about a second in all.
+FUEL: Final = 2_000_000
 MAX_ITEMS: Final = 1_000_000  # elements of any container or text that a check makes
 MAX_BITS: Final = 1 << 16  # size of integers that go into or come out of superlinear arithmetic
 _FREE_WALKS: Final = 64

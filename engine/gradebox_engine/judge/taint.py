@@ -13,7 +13,12 @@ _COMPARING = frozenset(
 _ORDERING = frozenset(
     "sorted min max set frozenset dict Counter index count remove sort heapify heappush insort".split()
 )
+_ONE_OPERAND = frozenset("assertTrue assertFalse assertIsNone assertIsNotNone assert_ assertRaises".split())
 _ROUNDS = 6
+_FOLLOWED = (
+    *(ast.Assign, ast.AugAssign, ast.AnnAssign, ast.NamedExpr, ast.For, ast.comprehension, ast.withitem),
+    *(ast.Return, ast.Call, ast.Compare, ast.BinOp, ast.Assert, ast.FunctionDef, ast.AsyncFunctionDef),
+)
 type _Region = ast.FunctionDef | ast.AsyncFunctionDef | None
 
 
@@ -131,6 +136,8 @@ class Taint:
                 return self._two(region, [left, right])
             case ast.Call(func=func, args=args):
                 name = func.id if isinstance(func, ast.Name) else func.attr if isinstance(func, ast.Attribute) else ""
+                if name in _ONE_OPERAND:
+                    return False
                 if name.startswith("assert") or name in _COMPARING:
                     owner = [func.value] if isinstance(func, ast.Attribute) and name in _COMPARING else []
                     return self._two(region, [*owner, *args[:2]])
@@ -181,9 +188,10 @@ def _regions(tree: ast.Module) -> list[tuple[_Region, list[ast.AST]]]:
     while stack:
         node = stack.pop()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            functions.append((node, list(ast.walk(node))))
+            functions.append((node, [n for n in ast.walk(node) if isinstance(n, _FOLLOWED)]))
             stack.extend(reversed(node.decorator_list))
             continue
-        own.append(node)
+        if isinstance(node, _FOLLOWED):
+            own.append(node)
         stack.extend(reversed(list(ast.iter_child_nodes(node))))
     return [(None, own), *functions]

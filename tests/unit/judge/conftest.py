@@ -1,4 +1,4 @@
-"""A program in this process, for tests of the judge: no sandbox, so only for programs that are written here or known."""
+"""A program in this process, for tests of the judge: no sandbox, so only for programs that are known."""
 
 import contextlib
 import io

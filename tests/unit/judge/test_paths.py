@@ -191,10 +191,10 @@ def test_imports_of_earlier_tests(laboratory: Any) -> None:
 
 
 def test_setup_names(laboratory: Any) -> None:
-    setup = "from math import inf\nEPS = 1e-6\ncandidate = f\nROOT = [1]\ndef near(a, b):\n    return abs(a - b) < EPS\n"
-    plan = laboratory.plan(
-        "assert near(candidate(1), 2)", "assert f(inf) == EPS", "assert f(ROOT) == 1", setup=setup
+    setup = (
+        "from math import inf\nEPS = 1e-6\ncandidate = f\nROOT = [1]\ndef near(a, b):\n    return abs(a - b) < EPS\n"
     )
+    plan = laboratory.plan("assert near(candidate(1), 2)", "assert f(inf) == EPS", "assert f(ROOT) == 1", setup=setup)
     assert [type(t).__name__ for t in plan.tests] == ["FastTest", "FastTest", "GeneralTest"]
     assert plan.tests[0].trees[0][1] == ("name", "f")
 

@@ -1,8 +1,17 @@
-"""A progress bar on stderr, where that is a terminal, and nothing where it is not."""
+"""What a command shows: tables on stdout; a progress bar on stderr, where that is a terminal."""
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from rich.console import Console
+
+_TABLE_WIDTH = 120  # where stdout is no terminal
+
+
+def console() -> Console:
+    """Stdout, wide enough for a table where it is no terminal."""
+    return Console(width=None if sys.stdout.isatty() else _TABLE_WIDTH, highlight=False)
 
 
 @contextmanager
@@ -14,7 +23,6 @@ def progress_bar(total: int | None, done: int = 0) -> Iterator[Callable[[int], N
     if not sys.stderr.isatty():
         yield lambda count: None
         return
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,

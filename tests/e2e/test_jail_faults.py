@@ -1,0 +1,50 @@
+"""Jails that die under their programs: the engine's fault, so no verdict changes and nothing is lost."""
+
+import contextlib
+import threading
+import time
+
+import psutil
+
+import gradebox
+
+
+def _jailed_servers(engine_pid: int) -> list[psutil.Process]:
+    """The fork servers of an engine's jails: the processes right below its nsjails."""
+    servers = []
+    for process in psutil.Process(engine_pid).children(recursive=True):
+        if process.name() == "nsjail":
+            servers += process.children()
+    return servers
+
+
+def test_jails_that_are_killed_cost_no_result(jails: None) -> None:
+    program = "def f(x):\n    return sum(range(20000)) * 0 + x + 1\n"
+    with gradebox.Engine(workers=2) as engine:
+        mine = [p for p in psutil.Process().children() if "serve" in p.cmdline()]
+        stop = threading.Event()
+        killed = 0
+
+        def kill() -> None:
+            nonlocal killed
+            while not stop.wait(1.5):
+                with contextlib.suppress(psutil.NoSuchProcess):  # programs come and go while the tree is read
+                    for server in _jailed_servers(mine[-1].pid)[:1]:
+                        server.kill()
+                        killed += 1
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        try:
+            deadline = time.monotonic() + 8
+            verdicts: list[str] = []
+            while time.monotonic() < deadline:
+                results = engine.grade([program] * 50, tests=[f"assert f({i}) == {i + 1}" for i in range(16)])
+                verdicts += [result.verdict.name for result in results]
+        finally:
+            stop.set()
+            killer.join()
+    assert killed >= 2
+    # A program that two jails died under is given up as the engine's fault; never is it the program's.
+    assert set(verdicts) <= {"PASSED", "ENGINE_ERROR"}
+    assert verdicts.count("PASSED") > 0.9 * len(verdicts)
