@@ -79,7 +79,7 @@ class Authority:
             return delattr(value, rest[0])
         if operation == "base":
             return plain_base(value)
-        if operation == "await":
+        if operation in ("await", "await next"):
             return self._await(value)
         if operation in ("copy", "deepcopy"):
             import copy
@@ -146,13 +146,13 @@ class OracleAuthority(Authority):
     def accept_error(self, error: BaseException, operation: str) -> BaseException:
         """A StopIteration ends loops over `map(f, …)`, and with it the checks in them: only iterators may raise it."""
         if isinstance(error, StopIteration | StopAsyncIteration) and not self.stop_iteration:
-            if operation not in ("next", "__next__", "__anext__"):
+            if operation not in ("next", "__next__", "__anext__", "await next"):
                 return RuntimeError(f"the program raised {type(error).__name__}")
         return error
 
     def allow(self, value: Any, operation: str, name: str) -> None:
         kind = type(value)
-        if operation in ("call", "special", "await"):
+        if operation in ("call", "special", "await", "await next"):
             return
         if operation in ("base", "copy", "deepcopy"):
             return

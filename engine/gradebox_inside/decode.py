@@ -477,6 +477,7 @@ def _get_shared(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
         raise CodecError("shared container")
     number: int = _u32(d, p + 1)[0]
     p += 5
+    st.memo.visits[number] = 1
     make = _FRESH.get(d[p])
     held = st.memo.objects.get(number)
     if held is None and make is not None:

@@ -24,6 +24,8 @@ from gradebox_inside.proxies import (
     RemoteMeta,
     State,
     _get,
+    _MUTABLE,
+    claimed_class,
     class_home,
     make_class,
     make_instance,
@@ -44,6 +46,7 @@ _bases = vars(type)["__bases__"].__get__
 _qualname = vars(type)["__qualname__"].__get__
 _FUNCTIONS = (FUNCTION, types.BuiltinFunctionType, types.MethodType, types.MethodWrapperType)
 _ATTRIBUTES_BYTES = 1 << 14
+_PINNED = 1024
 _OS_ERROR_ATTRIBUTES = ("filename", "filename2")
 
 
@@ -171,6 +174,8 @@ class Proxies:
         self._counts: dict[int, int] = {}
         self._classes: dict[int, type] = {}
         self._kinds: dict[tuple[Any, ...], type] = {}
+        self._claims: dict[type, type | None] = {}
+        self._pinned: dict[int, Any] = {}
         self.released: list[int] = []
 
     def release(self, handle: int) -> None:
@@ -191,8 +196,12 @@ class Proxies:
             self.released.remove(handle)
         try:
             self._live[handle] = ref(proxy)
-        except TypeError:  # proxies with an immutable content: any number of them may stand for one object
-            pass
+        except TypeError:  # no weak reference to it (an IntEnum's member, for one): kept alive, `is` must hold
+            if len(self._pinned) >= _PINNED:
+                self._pinned.clear()
+                self._live = {h: live for h, live in self._live.items() if isinstance(live, ref)}
+            self._pinned[handle] = proxy
+            self._live[handle] = lambda: self._pinned.get(handle)
         return proxy
 
     def build(self, stand_in: Opaque) -> Any:
@@ -216,7 +225,7 @@ class Proxies:
         live = self._live.get(handle)
         proxy = live() if live is not None else None
         if proxy is not None:
-            if stand_in.base is not NO_BASE:
+            if isinstance(stand_in.base, _MUTABLE):
                 state_of(proxy).base = stand_in.base
                 refill(proxy, stand_in.base)
             return proxy
@@ -228,14 +237,16 @@ class Proxies:
                 return self._class(handle, {"name": stand_in.type_name, "specials": ()})
             return self._kept(handle, self._instance(handle, stand_in, ("__call__",), None))
         if what == "coro":
-            return self._peer.coroutine(handle)
+            return self._peer.coroutine(handle, stand_in.type_name)
         if what == "func":
             kind = FUNCTION if extra.get("type") is True else None
             return self._kept(handle, self._instance(handle, stand_in, _names(extra.get("specials")), kind))
         if what == "inst":
             cls = extra.get("class")
             if isinstance(cls, RemoteMeta) and issubclass(cls, Remote):
-                state = State(self._peer, handle, stand_in.base, None)
+                if cls not in self._claims:
+                    self._claims[cls] = claimed_class(cls)
+                state = State(self._peer, handle, stand_in.base, self._claims[cls])
                 return self._kept(handle, make_instance(cls, state))
             claimed = cls if isinstance(cls, type) and not isinstance(cls, RemoteMeta) else None
             specials = _names(extra.get("specials"))

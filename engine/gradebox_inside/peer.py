@@ -104,11 +104,11 @@ class Peer:
         self.last_error = error
         raise self.authority.accept_error(error, operation)
 
-    def coroutine(self, handle: int) -> Any:
+    def coroutine(self, handle: int, name: str) -> Any:
         """A coroutine of this side that runs one of the other side as a whole."""
 
         async def awaiting() -> Any:
-            return self.request("await", handle)
+            return self.request("await next" if name == "async_generator_asend" else "await", handle)
 
         return awaiting()
 

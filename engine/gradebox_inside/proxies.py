@@ -28,11 +28,11 @@ _get = object.__getattribute__
 _set = object.__setattr__
 _type_get = type.__getattribute__
 # Attributes that are the proxy's own business; all others are the object's.
-_OWN = frozenset(("__class__", "__del__", "__reduce_ex__", "__reduce__", "__getstate__", "__init_subclass__"))
+_OWN = frozenset(("__class__", "__copy__", "__deepcopy__", "__del__", "__reduce_ex__", "__reduce__", "__getstate__", "__init_subclass__"))
 _OWN_OF_CLASS = frozenset(
     "__class__ __mro__ __name__ __qualname__ __module__ __bases__ __base__ __flags__ __basicsize__ __itemsize__"
     " __dict__ __dictoffset__ __weakrefoffset__ __subclasses__ __instancecheck__ __subclasscheck__ __subclasshook__"
-    " __abstractmethods__ mro __reduce_ex__ __reduce__ __getstate__ __copy__ __deepcopy__ __del__ __new__".split()
+    " __abstractmethods__ mro _gradebox_library _gradebox_specials __reduce_ex__ __reduce__ __getstate__ __copy__ __deepcopy__ __del__ __new__".split()
 )
 _MUTABLE = (list, dict, set, bytearray)
 
@@ -269,13 +269,41 @@ def make_class(
         chosen: tuple[type, ...] = tuple(b for b in bases if issubclass(b, BaseException))
         namespace |= _ERROR_METHODS
     else:
-        chosen = tuple(b for b in bases if issubclass(b, Remote) or b in _PLAIN)
+        chosen = tuple(dict.fromkeys(b for b in map(_usable, bases) if b is not None))
         if not any(issubclass(b, Remote) for b in chosen):
             chosen = (Remote, *chosen)
+        namespace["_gradebox_library"] = tuple(b for b in bases if b.__module__ not in _NO_CLAIM)
     try:
         return type.__new__(RemoteMeta, name, chosen, namespace)
     except TypeError:  # bases that do not go together here
         return type.__new__(RemoteMeta, name, (Exception,) if error else (Remote,), namespace)
+
+
+# Bases that are not worth a claim: `x.__class__ is C` must hold for the many classes that have one of them.
+_NO_CLAIM = frozenset(("abc", "typing", "builtins", "program"))
+
+
+def _usable(base: type) -> type | None:
+    """What can stand for a base class here: itself, or the plain type that it inherits from."""
+    if issubclass(base, Remote) or base in _PLAIN:
+        return base
+    return next((p for p in _PLAIN if p in base.__mro__), None)
+
+
+def claimed_class(cls: type) -> type | None:
+    """What instances of a proxied class that inherits from a class of the standard library call their class.
+
+    None where it inherits from none. isinstance(x, threading.Thread) looks at `x.__class__` too.
+    """
+    for base in cls.__mro__:
+        found = vars(base).get("_gradebox_library", ())
+        library = tuple(b for b in found if not isinstance(b, RemoteMeta))
+        if library:
+            try:
+                return types.new_class(cls.__name__, library)
+            except Exception:  # a class that is not made for inheriting just like that
+                return None
+    return None
 
 
 def make_kind(name: str, specials: tuple[str, ...], base: type | None) -> type:

@@ -48,6 +48,10 @@ def test_stop_early_and_min_seal(engine: gradebox.Engine) -> None:
     assert [t.verdict for t in result.tests] == [Verdict.WRONG_ANSWER, Verdict.SKIPPED]
     (result,) = engine.grade([GOOD], tests=TESTS[:1], min_seal="sealed")
     assert result.verdict is Verdict.PASSED
+    beside = "from unittest.mock import patch\nwith patch('builtins.print'):\n    assert f(1) == 2"
+    (result,) = engine.grade([GOOD], tests=[TESTS[0], beside], min_seal="compared")
+    assert [t.verdict for t in result.tests] == [Verdict.PASSED, Verdict.SKIPPED]
+    assert "IN_PROCESS" in result.tests[1].message
 
 
 def test_limits_hold(engine: gradebox.Engine) -> None:

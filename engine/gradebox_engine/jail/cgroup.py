@@ -138,6 +138,7 @@ class Cgroup:
         self._swap_limit = memory / ("memory.swap.max" if version == 2 else "memory.memsw.limit_in_bytes")
         self._memory_events = memory / ("memory.events" if version == 2 else "memory.oom_control")
         self._memory_usage = memory / ("memory.current" if version == 2 else "memory.usage_in_bytes")
+        self._events_fd = -1  # read once a submission, so it stays open
         self._limit_bytes = 0
         self._tasks = 0
 
@@ -170,9 +171,11 @@ class Cgroup:
 
     def oom_kills(self) -> int:
         """How many processes of the group the OOM killer has taken so far."""
-        for line in self._memory_events.read_text().splitlines():
-            name, _, value = line.partition(" ")
-            if name == "oom_kill":
+        if self._events_fd < 0:
+            self._events_fd = os.open(self._memory_events, os.O_RDONLY | os.O_CLOEXEC)
+        for line in os.pread(self._events_fd, 4096, 0).splitlines():
+            name, _, value = line.partition(b" ")
+            if name == b"oom_kill":
                 return int(value)
         return 0
 
@@ -191,5 +194,8 @@ class Cgroup:
 
     def remove(self) -> None:
         """Ends every process in the group and removes it."""
+        if self._events_fd >= 0:
+            os.close(self._events_fd)
+            self._events_fd = -1
         for folder in self._folders.values():
             _remove(folder)

@@ -57,6 +57,7 @@ class SandboxedProcess:
         keep = limits.output_bytes if keep_output else 0
         self.stdout, self.stderr = Output(keep), Output(keep)
         self._streams: dict[int, Output] = {}
+        self.started_s = time.monotonic()
         self.jail_pid = 0
         self.host_pid = 0
         self._clock_id = 0
@@ -127,8 +128,9 @@ class SandboxedProcess:
         self._channel.setblocking(False)
         # The OOM killer is to take this process, not the fork server. It cannot be taken back from inside, where /proc
         # is read-only.
-        with open(f"/proc/{self.host_pid}/oom_score_adj", "w") as file:
-            file.write("1000")
+        fd = os.open(f"/proc/{self.host_pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        os.write(fd, b"1000")
+        os.close(fd)
 
     def __enter__(self) -> "SandboxedProcess":
         return self
@@ -136,11 +138,14 @@ class SandboxedProcess:
     def __exit__(self, *_: object) -> None:
         self.end()
 
-    def send(self, *messages: tuple[Any, ...]) -> None:
-        """Sends messages. A process that does not read them holds up nobody: its output is drained meanwhile."""
+    def send(self, *messages: tuple[Any, ...] | bytes) -> None:
+        """Sends messages; those given as bytes are `encoded` already.
+
+        A process that does not read them holds up nobody: its output is drained meanwhile.
+        """
         parts = []
         for message in messages:
-            payload = codec.encode(message, budget=_OUTGOING)
+            payload = message if isinstance(message, bytes) else encoded(message)
             parts += [len(payload).to_bytes(4, "little"), payload]
         data = memoryview(b"".join(parts))
         deadline = time.monotonic() + _HELLO_TIMEOUT_S
@@ -266,10 +271,15 @@ class SandboxedProcess:
     def queued_s(self) -> float:
         """How long its main thread has waited for a processor so far: the machine's load, not its own doing."""
         try:
-            with open(f"/proc/{self.host_pid}/schedstat") as file:
-                return int(file.read().split()[1]) / 1e9
-        except (OSError, IndexError, ValueError):
+            fd = os.open(f"/proc/{self.host_pid}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
             return 0.0
+        try:
+            return int(os.read(fd, 256).split()[1]) / 1e9
+        except (OSError, IndexError):
+            return 0.0
+        finally:
+            os.close(fd)
 
     def end(self) -> Exited:
         """Kills the process and everything that it started, and reaps it. Raises JailDied."""
@@ -292,6 +302,11 @@ class SandboxedProcess:
         """Like `end`, for one that has ended by itself: what it wrote last is read first."""
         self.drain_all()
         return self.end()
+
+
+def encoded(message: tuple[Any, ...]) -> bytes:
+    """A message's payload, for one that is sent many times."""
+    return codec.encode(message, budget=_OUTGOING)
 
 
 _OUTGOING = codec.Budget(nodes=1 << 24, depth=256, bytes=1 << 28)  # ours: as large as a request may be

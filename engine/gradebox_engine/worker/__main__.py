@@ -27,12 +27,11 @@ from gradebox_engine import images
 from gradebox_engine.convert import InvalidSuite, limits_from_wire, suite_from_wire, suite_key
 from gradebox_engine.jail import cgroup, rootfs
 from gradebox_engine.jail.launch import Jail, JailDied, sweep_folders
-from gradebox_engine.judge.plan import Plan, plan
 from gradebox_engine.judge.result import pass_rate, submission_verdict
-from gradebox_engine.judge.suite import Suite, Verdict
+from gradebox_engine.judge.suite import Verdict
 from gradebox_engine.limits import Ceilings
 from gradebox_engine.scheduler import SUITES_PER_WORKER
-from gradebox_engine.worker.grader import Grader
+from gradebox_engine.worker.grader import Grader, Prepared
 from gradebox_engine.worker.link import FrameType, FrontGone, Link
 from gradebox_engine.worker.outcome import TestOutcome
 from gradebox_engine.worker.session import Cancelled
@@ -80,7 +79,7 @@ class Worker:
         self._image = image
         self._index = index
         self._ceilings = ceilings
-        self._plans: OrderedDict[bytes, tuple[Suite, Plan]] = OrderedDict()
+        self._problems: OrderedDict[bytes, Prepared] = OrderedDict()
         self._jail = Jail(image, index)
         self._jail.start()
 
@@ -114,17 +113,17 @@ class Worker:
         self._jail = Jail(self._image, self._index)
         self._jail.start()
 
-    def _plan_of(self, request: routed.RoutedGradeRequest) -> tuple[Suite, Plan]:
-        """The suite and its plan, parsed once; later requests name it by its key."""
+    def _problem(self, request: routed.RoutedGradeRequest) -> Prepared:
+        """The problem of a request, planned once; later requests name it by its key."""
         inline = request.WhichOneof("suite_ref") == "suite"
         key = suite_key(request.suite) if inline else request.suite_sha256
-        entry = self._plans.get(key)
+        entry = self._problems.get(key)
         if entry is None:
-            suite = suite_from_wire(wire.Suite.FromString(request.suite), self._ceilings)
-            entry = self._plans[key] = (suite, plan(suite))
-        self._plans.move_to_end(key)
-        if len(self._plans) > SUITES_PER_WORKER:
-            self._plans.popitem(last=False)
+            entry = Prepared(suite_from_wire(wire.Suite.FromString(request.suite), self._ceilings))
+            self._problems[key] = entry
+        self._problems.move_to_end(key)
+        if len(self._problems) > SUITES_PER_WORKER:
+            self._problems.popitem(last=False)
         return entry
 
     def _grade(self, payload: bytes) -> None:
@@ -134,11 +133,11 @@ class Worker:
         cancelled = functools.partial(self._link.is_cancelled, job)
         grader = Grader(self._jail, cancelled)
         try:
-            suite, its_plan = self._plan_of(request)
+            problem = self._problem(request)
             for offset, source in enumerate(request.programs):
                 if cancelled():
                     break
-                outcomes = grader.grade(suite, its_plan, source, request.stop_early)
+                outcomes = grader.grade(problem, source, request.stop_early)
                 response.results.append(_result(request.first_index + offset, source, outcomes))
                 if len(response.results) >= _FLUSH_RESULTS or any(o.wall_time_s > 0.01 for o in outcomes):
                     self._link.send(FrameType.GRADE, response.SerializeToString())

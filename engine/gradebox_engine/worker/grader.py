@@ -9,17 +9,19 @@ from collections.abc import Callable
 from typing import Any
 
 from gradebox_engine.jail.launch import Jail
+from gradebox_engine.jail.process import encoded
 from gradebox_engine.judge.evaluate import Undecided, decide
 from gradebox_engine.judge.fast import FastTest
 from gradebox_engine.judge.plan import (
     GeneralTest,
     InProcessTest,
-    Plan,
     PlannedTest,
     StdioPlanned,
     Unrunnable,
+    plan,
 )
-from gradebox_engine.judge.suite import CallTest, CodeTest, Seal, Suite, Verdict
+from gradebox_engine.judge.suite import Suite, Verdict
+from gradebox_engine.limits import Limits
 from gradebox_engine.worker import stdio
 from gradebox_engine.worker.outcome import TestOutcome, fault_of, whole_test_fault
 from gradebox_engine.worker.session import Answer, Session
@@ -29,6 +31,25 @@ from gradebox_engine.worker.watch import Fault, OomWatch, Watch
 _BATCH = 256
 
 
+class Prepared:
+    """A problem as the worker keeps it: its suite, its plan, and what is the same for every program."""
+
+    def __init__(self, suite: Suite) -> None:
+        self.suite = suite
+        self.plan = plan(suite)
+        self._messages: dict[tuple[int, int], bytes] = {}
+
+    def calls(self, batch: list[FastTest]) -> bytes:
+        """The message with a batch's calls."""
+        key = (batch[0].index, len(batch))
+        message = self._messages.get(key)
+        if message is None:
+            trees = [tree for test in batch for tree in test.trees]
+            flags = [{"consume": consume} for test in batch for consume in test.consume]
+            message = self._messages[key] = encoded(("calls", 0, trees, flags))
+        return message
+
+
 class Grader:
     """Grades programs for one problem at a time in one jail. Not thread-safe."""
 
@@ -36,40 +57,43 @@ class Grader:
         self._jail = jail
         self._cancelled = cancelled
 
-    def grade(self, suite: Suite, plan: Plan, source: bytes, stop_early: bool) -> list[TestOutcome]:
+    def grade(self, problem: Prepared, source: bytes, stop_early: bool) -> list[TestOutcome]:
         """One outcome a test, in index order. Raises JailDied and Cancelled."""
-        return _Submission(self._jail, suite, plan, source, stop_early, self._cancelled).grade()
+        return _Submission(self._jail, problem, source, stop_early, self._cancelled).grade()
 
-    def run(self, source: bytes, stdin: bytes, suite_limits: Any) -> stdio.Ran:
+    def run(self, source: bytes, stdin: bytes, limits: Limits) -> stdio.Ran:
         """Runs a whole program. Raises JailDied and Cancelled."""
-        return stdio.run(self._jail, source, stdin, suite_limits, OomWatch(self._jail), self._cancelled)
+        return stdio.run(self._jail, source, stdin, limits, OomWatch(self._jail), self._cancelled)
 
 
 class _Submission:
     def __init__(
-        self, jail: Jail, suite: Suite, plan: Plan, source: bytes, stop_early: bool, cancelled: Callable[[], bool]
+        self, jail: Jail, problem: Prepared, source: bytes, stop_early: bool, cancelled: Callable[[], bool]
     ) -> None:
         self._jail = jail
-        self._suite = suite
-        self._plan = plan
+        self._problem = problem
+        self._suite = problem.suite
         self._source = source
         self._stop_early = stop_early
         self._cancelled = cancelled
         self._oom = OomWatch(jail)
-        self._with_oracle = any(isinstance(test, GeneralTest) for test in plan.tests)
+        self._with_oracle = problem.plan.needs_oracle
         self._outcomes: dict[int, TestOutcome] = {}
         self._session: Session | None = None
         self._session_tests: list[int] = []
         self._failed_load: Session | None = None
 
     def grade(self) -> list[TestOutcome]:
-        tests = self._plan.tests
+        tests = self._problem.plan.tests
         try:
             position = 0
             while position < len(tests):
                 test = tests[position]
                 if self._stopped():
                     self._set(test, Fault(Verdict.SKIPPED, "an earlier test failed and the request stops early"))
+                elif test.seal < self._suite.min_seal:
+                    text = f"its text needs seal {test.seal.name}; the request accepts {self._suite.min_seal.name}"
+                    self._set(test, Fault(Verdict.SKIPPED, text))
                 elif isinstance(test, Unrunnable):
                     self._set(test, Fault(Verdict.ENGINE_ERROR, test.message))
                 elif isinstance(test, StdioPlanned):
@@ -118,12 +142,12 @@ class _Submission:
         """The run of fast tests that starts here, as far as one frame and one process may take it."""
         batch: list[FastTest] = []
         for test in tests[position : position + (1 if self._suite.limits.isolate else _BATCH)]:
-            if not isinstance(test, FastTest):
+            if not isinstance(test, FastTest) or test.seal < self._suite.min_seal:
                 break
             batch.append(test)
         return batch
 
-    def _ready(self, first: tuple[Any, ...] | None = None) -> tuple[Session | None, bool]:
+    def _ready(self, first: bytes | None = None) -> tuple[Session | None, bool]:
         """A session that has loaded the program, and whether `first` went out with the load. None: it does not load."""
         if self._failed_load is not None:
             return None, False
@@ -154,9 +178,7 @@ class _Submission:
 
     def _fast(self, batch: list[FastTest]) -> int:
         """Grades a batch as far as it goes. Returns how many tests have an outcome."""
-        trees = [tree for test in batch for tree in test.trees]
-        flags = [{"consume": consume} for test in batch for consume in test.consume]
-        calls = ("calls", 0, trees, flags)
+        calls = self._problem.calls(batch)
         session, sent = self._ready(calls)
         if session is None:
             for test in batch:
@@ -171,7 +193,7 @@ class _Submission:
             watch.restart()
             answers = session.answers(first_answer, len(test.trees), watch)
             done += 1
-            if answers is None:
+            if session.fault is not None:
                 self._set(test, session.fault, watch.cpu_time_s(), watch.wall_time_s())
                 self._close_session()
                 break
@@ -184,7 +206,7 @@ class _Submission:
         if self._suite.limits.isolate:
             self._close_session()
         for test in undecided:  # a value that is not plain data, where only Python's own semantics will do
-            self._in_oracle(self._in_full(test))
+            self._in_oracle(self._problem.plan.as_general(test))
         return done
 
     def _decide(self, test: FastTest, answers: list[Answer]) -> bool:
@@ -200,13 +222,6 @@ class _Submission:
             return False
         self._set(test, fault_of(decision), cpu_time_s, wall_time_s)
         return True
-
-    def _in_full(self, test: FastTest) -> GeneralTest:
-        """A fast test as one for the oracle."""
-        whole = self._suite.tests[test.index]
-        compared = test.seal is Seal.COMPARED
-        source = whole.source if isinstance(whole, CodeTest) else _call_source(self._suite, test.index)
-        return GeneralTest(test.index, test.seal, "code", source, compared, "random" in source, False)
 
     def _one(self, test: GeneralTest | InProcessTest) -> None:
         if isinstance(test, GeneralTest):
@@ -227,12 +242,7 @@ class _Submission:
         if session is None:
             self._not_loaded(test)
             return
-        options = {
-            "compared": test.compared,
-            "share_random": test.share_random,
-            "share_scratch": test.share_scratch,
-        }
-        result, watch = session.run_in_oracle(test.index, test.kind, test.source, options)
+        result, watch = session.run_in_oracle(test, self._problem.plan)
         self._settle(test, session, result, watch)
 
     def _settle(self, test: GeneralTest | InProcessTest, session: Session, result: Any, watch: Watch) -> None:
@@ -241,21 +251,3 @@ class _Submission:
         self._set(test, fault, watch.cpu_time_s(), watch.wall_time_s())
         if session.fault is not None or self._suite.limits.isolate:
             self._close_session()
-
-
-def _call_source(suite: Suite, index: int) -> str:
-    """A call test in full, as Python: what its answer is compared with is JSON, so tuples count as lists."""
-    test = suite.tests[index]
-    assert isinstance(test, CallTest)
-    name = suite.entry_point
-    return f"""
-def _plain(value):
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return {{k: _plain(v) for k, v in value.items()}} if isinstance(value, dict) else value
-try:
-    _function = {name}
-except NameError:
-    _function = Solution().{name}
-assert _plain(_function(*{test.args!r}, **{test.kwargs!r})) == {test.expected!r}
-"""

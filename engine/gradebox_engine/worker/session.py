@@ -15,6 +15,7 @@ from typing import Any
 from gradebox_engine.jail.launch import Jail
 from gradebox_engine.jail.process import INCOMING, SandboxedProcess
 from gradebox_engine.judge.evaluate import describe
+from gradebox_engine.judge.plan import GeneralTest, Plan
 from gradebox_engine.judge.suite import CallTest, Suite, Verdict
 from gradebox_engine.worker.outcome import load_fault
 from gradebox_engine.worker.watch import Fault, OomWatch, Watch, cause_of_death
@@ -91,7 +92,7 @@ class Session:
         jail: Jail,
         suite: Suite,
         source: bytes,
-        first: tuple[Any, ...] | None,
+        first: bytes | None,
         *,
         with_oracle: bool,
         oom: OomWatch,
@@ -109,7 +110,7 @@ class Session:
             raise
         return self
 
-    def _load(self, source: bytes, first: tuple[Any, ...] | None, with_oracle: bool) -> None:
+    def _load(self, source: bytes, first: bytes | None, with_oracle: bool) -> None:
         limits, suite = self._limits, self._suite
         self._jail.limit(
             limits.memory_bytes + (ORACLE_MEMORY_BYTES if with_oracle else 0),
@@ -196,25 +197,24 @@ class Session:
         else:
             self.fault = Fault(Verdict.RUNTIME_ERROR, f"the test ended its own process (status {exited.status})")
 
-    def answers(self, first_index: int, count: int, watch: Watch) -> "list[Answer] | None":
-        """The next `count` answers to "calls", or None with `fault` set when they do not all come."""
-        got = []
+    def answers(self, first_index: int, count: int, watch: Watch) -> list[Answer]:
+        """The next `count` answers to "calls"; fewer, and `fault` is set, when they do not all come."""
+        got: list[Answer] = []
         for index in range(first_index, first_index + count):
             payload = self._next_payload(watch, self.process) if self.fault is None else None
             if payload is None:
-                return None
+                break
             answer = Answer(payload)
+            self._answer_bytes += len(payload)
             if answer.index != index:
                 self._forged()
-                return None
-            self._answer_bytes += len(payload)
-            if self._answer_bytes > MAX_ANSWER_BYTES:
+            elif self._answer_bytes > MAX_ANSWER_BYTES:
                 self.fault = Fault(Verdict.OUTPUT_LIMIT, "its answers are too large to compare")
-                return None
-            got.append(answer)
+            else:
+                got.append(answer)
         return got
 
-    def send(self, message: tuple[Any, ...]) -> None:
+    def send(self, message: tuple[Any, ...] | bytes) -> None:
         """Sends a message to the program; one that listens to its oracle is called back first."""
         if self._serving and self._oracle is not None:
             self._oracle.send(("pause",))
@@ -235,16 +235,16 @@ class Session:
             message = None
         return (message[4] if message else None), watch
 
-    def run_in_oracle(self, index: int, kind: str, source: str, options: dict[str, bool]) -> tuple[Any, Watch]:
+    def run_in_oracle(self, test: GeneralTest, its_plan: Plan) -> tuple[Any, Watch]:
         """Runs a test in the oracle. Returns its result, or None with `fault` set. Raises JailDied, Cancelled."""
         if not self._serving:
             self.process.send(("serve",))
             self._serving = True
-        oracle = self._oracle or self._start_oracle(options)
+        oracle = self._oracle or self._start_oracle(its_plan)
         watch = Watch(self.process, self._limits, oracle)
         if oracle is None:
             return None, watch
-        oracle.send(("test", index, kind, source, {"compared": options["compared"]}))
+        oracle.send(("test", test.index, test.kind, test.source, {"compared": test.compared}))
         message = self._next_message(watch, oracle)
         if message is None:
             return None, watch
@@ -268,21 +268,21 @@ class Session:
         elif self.fault is None:  # alive, and not talking to its oracle as it should
             self._forged()
 
-    def _start_oracle(self, options: dict[str, bool]) -> SandboxedProcess | None:
+    def _start_oracle(self, its_plan: Plan) -> SandboxedProcess | None:
         assert self._oracle_end is not None, "the plan has no test for an oracle"
         self._oracle = SandboxedProcess.start(
             self._jail,
             self._limits,
             role="oracle",
             peer=self._oracle_end,
-            scratch_of=self.process.jail_pid if options["share_scratch"] else 0,
+            scratch_of=self.process.jail_pid if its_plan.share_scratch else 0,
         )
         self._oracle_end.close()
         self._stack.push(self._oracle)
         setup_options = {
             "entry_point": self._suite.entry_point,
-            "share_random": options["share_random"],
-            "share_scratch": options["share_scratch"],
+            "share_random": its_plan.share_random,
+            "share_scratch": its_plan.share_scratch,
         }
         self._oracle.send(("setup", self._suite.test_setup, setup_options))
         watch = Watch(self.process, self._limits, self._oracle)

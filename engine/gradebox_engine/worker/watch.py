@@ -35,8 +35,7 @@ class Watch:
         self._process = process
         self._oracle = oracle
         self._limits = limits
-        self._queued_s = process.queued_s()
-        self._queued_read_s = time.monotonic()
+        self._queued_s, self._queued_read_s = 0.0, process.started_s
         # A test's own code gets more: every step of it is a message.
         self._oracle_cpu_limit_s = 4 * limits.cpu_time_s + 2
         self.restart()

@@ -32,12 +32,16 @@ def fork(run: Callable[[], None]) -> int:
 class Process:
     """A program or oracle process and its channel."""
 
-    def __init__(self, serve: Callable[..., None], peer: socket.socket | None = None) -> None:
+    def __init__(
+        self, serve: Callable[..., None], peer: socket.socket | None = None, not_its: socket.socket | None = None
+    ) -> None:
         self.channel, other = socket.socketpair()
         self.channel.settimeout(60)
 
         def run() -> None:
             self.channel.close()
+            if not_its is not None:
+                not_its.close()
             serve(other, peer)
 
         self.pid = fork(run)
@@ -65,8 +69,10 @@ class Bench:
     def __init__(self) -> None:
         self._open: list[Process] = []
 
-    def program(self, source: str, peer: socket.socket | None = None) -> Process:
-        process = Process(program.serve, peer)
+    def program(
+        self, source: str, peer: socket.socket | None = None, not_its: socket.socket | None = None
+    ) -> Process:
+        process = Process(program.serve, peer, not_its)
         self._open.append(process)
         answer = process.ask("load", source.encode("utf-8", "surrogatepass"), {"name": "program"})
         assert answer[0] == "loaded", answer
@@ -76,8 +82,8 @@ class Bench:
         self, source: str, tests: list[str], kind: str = "code", setup: str = "", compared: bool = False, **options: Any
     ) -> list[dict[str, Any]]:
         ours, theirs = socket.socketpair()
-        process = self.program(source, ours)
-        judge = Process(oracle.serve, theirs)
+        process = self.program(source, ours, theirs)
+        judge = Process(oracle.serve, theirs, ours)
         self._open.append(judge)
         ours.close()
         theirs.close()

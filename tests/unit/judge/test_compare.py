@@ -82,9 +82,9 @@ def test_messages() -> None:
         ("float", b"9" * 1000),
     ],
 )
-def test_ten_megabytes_cost_little(kind: str, unit: bytes) -> None:
-    actual = unit * (10_000_000 // len(unit))
+def test_megabytes_cost_little(kind: str, unit: bytes) -> None:
+    actual = unit * (5_000_000 // len(unit))
     expected = actual.decode("utf-8", "surrogateescape")[:-1] + "x"
     start = time.process_time()
     assert not check_stdout(Checker(kind, 1e-6, 1e-6), expected, actual)[0]
-    assert time.process_time() - start < 12
+    assert time.process_time() - start < 6

@@ -217,7 +217,7 @@ def test_other_kinds() -> None:
     stdio = StdioTest("1\n", "2\n")
     call = CallTest(([1, 2],), {"k": 3}, [4])
     suite = Suite(tests=(stdio, call, CallTest(((1,) * 10,), {}, float("nan"))), entry_point="f")
-    planned = plan(suite).tests
+    planned: tuple[Any, ...] = plan(suite).tests
     assert isinstance(planned[0], StdioPlanned)
     assert planned[0].stdin == "1\n"
     assert planned[1].trees == (("call", ("entry", "f"), [("const", [1, 2])], {"k": ("const", 3)}),)

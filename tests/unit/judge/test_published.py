@@ -55,7 +55,7 @@ def _change(f, kind):
 def test_as_plain_python(laboratory: Any, name: str, kind: str) -> None:
     compared = 0
     for number, row in enumerate(rows(name)):
-        if number % 9 != len(kind) % 9:
+        if number % 40 != len(kind):
             continue
         program = row.get("prompt", "") + row["canonical_solution"] + CHANGES
         name_ = row["entry_point"]
@@ -73,7 +73,7 @@ def test_as_plain_python(laboratory: Any, name: str, kind: str) -> None:
                 if found != "NEEDS_GENERAL":
                     compared += 1
                     assert found == laboratory.plainly(source, plain), (row["id"], source)
-    assert compared > 50
+    assert compared > 10
 
 
 def test_most_asserts_are_sealed() -> None:
@@ -81,7 +81,7 @@ def test_most_asserts_are_sealed() -> None:
     fast = 0
     for name in ASSERTS + GENERATED:
         for row in rows(name):
-            tests = plan(suite(row, 10)).tests
+            tests = plan(suite(row, 4)).tests
             seals += [t.seal for t in tests]
             fast += sum(type(t).__name__ == "FastTest" for t in tests)
     assert seals.count(Seal.SEALED) > 0.95 * len(seals)
@@ -91,7 +91,7 @@ def test_most_asserts_are_sealed() -> None:
 def test_most_test_modules_are_sealed() -> None:
     seals = []
     for number, row in enumerate(rows("problems/bigcodebench")):
-        if number % 8 == 0:
+        if number % 16 == 0:
             tests = tuple(UnittestTest(t if isinstance(t, str) else t["unittest"]) for t in row["tests"])
             seals += [t.seal for t in plan(Suite(tests=tests, entry_point=row["entry_point"])).tests]
     assert seals.count(Seal.SEALED) > 0.55 * len(seals)
