@@ -69,6 +69,9 @@ class Authority:
             method = find(type(value), name) if name in KNOWN else None
             if method is None:
                 raise TypeError(f"{type_key(type(value))[1]!r} object has no {name}")
+            if name in ("__exit__", "__aexit__") and isinstance(arguments[1], BaseException):
+                # A traceback of the other side's frames is no traceback here; this side has its own, if any.
+                arguments = (*arguments[:2], arguments[1].__traceback__)
             return method.__get__(value, type(value))(*arguments)
         self.allow(value, operation, rest[0] if rest else "")
         if operation == "get":

@@ -63,6 +63,7 @@ class Peer:
         self.authority = authority
         self.entry: Any = None
         self.share_random = False
+        self.follows_random = False  # the program's end learns from the first state that it gets
         self.last_error: BaseException | None = None
         self.over_budget = False
         self.closed = False
@@ -213,9 +214,10 @@ class Peer:
         return state
 
     def _set_random_state(self, state: Any) -> None:
-        if self.share_random:
+        if self.share_random or self.follows_random:
             import random
 
+            self.share_random = True
             random.setstate(state)
             self._random_sent = state
 
@@ -225,4 +227,6 @@ def program_peer(channel: Channel, module: Any) -> Peer:
     from gradebox_inside.authority import ProgramAuthority
     from gradebox_inside.judgement import Judgement
 
-    return Peer(channel, 0, Judgement(), ProgramAuthority(module))
+    peer = Peer(channel, 0, Judgement(), ProgramAuthority(module))
+    peer.follows_random = True
+    return peer
