@@ -42,6 +42,13 @@ class Authority:
         """The entry point. Raises NameError."""
         raise NameError(name)
 
+    def add_imports(self, names: dict[str, Any]) -> None:
+        """Names of the standard library that a test module imported, beside the program as it were."""
+
+    def renamed(self) -> list[str]:
+        """The globals that were asked for by name and are other objects now."""
+        return []
+
     def resolve(self, what: str, name: str) -> Any:
         """This side's own module or object of the standard library, or None."""
         return any_module(name) if what == "module" else any_object(name)
@@ -54,6 +61,8 @@ class Authority:
         """Does one operation; raises whatever the object raises."""
         if operation == "name":
             return self.named(target)
+        if operation == "imports":
+            return self.add_imports(target)
         if operation == "entry":
             peer.entry = self.entry(target)
             return peer.entry
@@ -112,12 +121,26 @@ class ProgramAuthority(Authority):
     def __init__(self, module: ModuleType) -> None:
         super().__init__()
         self._namespace = module.__dict__
+        self._watched: dict[str, Any] = {}
 
     def named(self, name: str) -> Any:
         try:
-            return self._namespace[name]
+            value = self._namespace[name]
         except KeyError:
             raise NameError(f"name {name!r} is not defined") from None
+        self._watched[name] = value
+        return value
+
+    def renamed(self) -> list[str]:
+        get = self._namespace.get
+        changed = [name for name, value in self._watched.items() if get(name) is not value]
+        for name in changed:
+            del self._watched[name]
+        return changed
+
+    def add_imports(self, names: dict[str, Any]) -> None:
+        for name, value in names.items():
+            self._namespace.setdefault(name, value)
 
     def entry(self, name: str) -> Any:
         return entry(self._namespace, name)
@@ -131,8 +154,16 @@ _CALLABLES = (
 )
 _GENERATORS = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
 _GENERATOR_NAMES = frozenset(("send", "throw", "close", "asend", "athrow", "aclose"))
-# Modules whose objects have no way from their public attributes to frames, namespaces or modules.
-_HARMLESS = ("io", "_io", "re", "random", "_random", "pathlib", "queue", "_queue", "tempfile", "decimal", "datetime")
+# Objects through whose public attributes the code and the variables of a test could be reached.
+_CLOSED = (
+    *_CALLABLES,
+    types.ModuleType,
+    types.FrameType,
+    types.CodeType,
+    types.TracebackType,
+    types.CellType,
+    types.MappingProxyType,
+)
 
 
 class OracleAuthority(Authority):
@@ -173,16 +204,11 @@ class OracleAuthority(Authority):
         return module in self._test_modules or module == "unittest.mock" or module == "types"
 
     def _is_open(self, value: Any, kind: type, name: str) -> bool:
-        if kind in _CALLABLES or kind in (types.ModuleType, types.FrameType, types.CodeType, types.TracebackType):
+        if any(closed in mro(kind) for closed in _CLOSED):
             return False
         if kind in _GENERATORS:
             return name in _GENERATOR_NAMES
-        if isinstance(value, types.ModuleType):
-            return False
         if type in mro(kind):
             return type_key(value)[0] in self._test_modules
-        if self._is_own(kind) or isinstance(value, BaseException):
-            return True
-        module = type_key(kind)[0]
-        return module in _HARMLESS and is_standard(module)
+        return self._is_own(kind) or isinstance(value, BaseException) or is_standard(type_key(kind)[0])
 

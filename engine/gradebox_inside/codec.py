@@ -9,7 +9,7 @@ Every value is a one-byte tag and its contents; lengths and counts are u32, litt
     P p         list, tuple of 3 or more elements, packed: I int64s, D floats, S strings
     e z         set, frozenset: a list in canonical order
     r : k v w   range, slice, dict views (keys, values, items)
-    . / u a     Decimal, Fraction, UUID, array.array
+    . / u a U   Decimal, Fraction, UUID, array.array, path (class name, text)
     C R G Q V   Counter, OrderedDict, defaultdict, deque, namedtuple
     A M H L W   date, datetime, time, timedelta, timezone
     Y n         a type by name, a numpy array or scalar

@@ -10,6 +10,8 @@ from struct import Struct, unpack_from
 
 from gradebox_inside.values import (
     BUILTIN_TYPES,
+    CALLABLE,
+    CLASS,
     LIBRARY_TYPES,
     NO_BASE,
     Budget,
@@ -308,6 +310,16 @@ def _get_uuid(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
     return UUID(int=int.from_bytes(d[p + 1 : p + 17], "little")), p + 17
 
 
+def _get_path(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
+    import pathlib
+
+    kind, p = _exact(d, p + 1, depth, st, str)
+    text, p = _exact(d, p, depth, st, str)
+    if kind not in ("PosixPath", "PurePosixPath", "PureWindowsPath"):
+        raise CodecError("path")
+    return getattr(pathlib, kind)(text), p
+
+
 def _get_array(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
     from array import array
 
@@ -431,7 +443,7 @@ def _get_type(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
             raise CodecError("unknown type")
         found = library_type(module, attribute)
     if found is None:  # a type of a module that is not loaded here: nothing can be compared with it
-        stand_in = Opaque(-1, "type", True, NO_BASE, 10, {"name": name})
+        stand_in = Opaque(-1, attribute, True, NO_BASE, CALLABLE | CLASS, {"k": "lib", "name": name})
         return (st.opaque(stand_in) if st.opaque is not None else stand_in), p
     return found, p
 
@@ -549,6 +561,7 @@ for _tag, _get in {
     "/": _get_fraction,
     "u": _get_uuid,
     "a": _get_array,
+    "U": _get_path,
     "C": _get_counter,
     "R": _get_ordered,
     "G": _get_defaultdict,

@@ -304,6 +304,12 @@ def _put_uuid(v: Any, out: bytearray, depth: int, st: _State) -> None:
     out += v.int.to_bytes(16, "little")
 
 
+def _put_path(v: Any, out: bytearray, depth: int, st: _State) -> None:
+    out += b"U"
+    _put_str(_name(type(v)), out, depth, st)
+    _put_str(v.__str__(), out, depth, st)
+
+
 def _put_array(v: Any, out: bytearray, depth: int, st: _State) -> None:
     out += b"a"
     _put_str(v.typecode, out, depth, st)
@@ -436,6 +442,9 @@ _LIBRARY_PUT: dict[tuple[str, str], Put] = {
     ("fractions", "Fraction"): _put_fraction,
     ("uuid", "UUID"): _put_uuid,
     ("array", "array"): _put_array,
+    ("pathlib", "PosixPath"): _put_path,
+    ("pathlib", "PurePosixPath"): _put_path,
+    ("pathlib", "PureWindowsPath"): _put_path,
     ("collections", "deque"): _put_deque,
     ("collections", "Counter"): _put_mapping(b"C"),
     ("collections", "OrderedDict"): _put_mapping(b"R"),

@@ -6,7 +6,7 @@ neither see nor signal it. It holds no secret: programs, tests and answers trave
 passes on and closes. It is single-threaded and answers one request at a time:
 
     worker → fork server                                    answer
-    ("config", {name: BPF bytes}, [module names to warm])   ("ready",)
+    ("config", BPF for all, {name: BPF}, [modules to warm]) ("ready",)
     ("spawn", spec) + descriptors (SCM_RIGHTS)              ("spawned", pid) or ("error", text)
     ("reap", pid)                                           ("exited", pid, wait status, CPU seconds, peak bytes)
 
@@ -26,7 +26,7 @@ import os
 import socket
 import sys
 
-from gradebox_inside import codec, oracle, program, sandbox
+from gradebox_inside import codec, oracle, program, sandbox, stdio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,10 +46,25 @@ def _warm(modules: list[str]) -> None:
     for name in modules:
         importlib.import_module(name)
     _thread.stack_size(sandbox.THREAD_STACK_BYTES)
+    _warm_streams()
     # Frozen, the collector never writes to these objects' headers in a child, so their pages stay shared.
     gc.collect()
     gc.freeze()
     gc.disable()
+
+
+def _warm_streams() -> None:
+    """Makes sys.stdin and its like before any fork. They name the descriptors 0, 1 and 2, whatever these will be.
+
+    They must not find a seekable file there now: they would remember that, and a program's are pipes.
+    """
+    kept = os.dup(1), os.dup(2)
+    os.dup2(CONTROL_FD, 1)
+    os.dup2(CONTROL_FD, 2)
+    stdio.open_streams()
+    for number, descriptor in enumerate(kept, 1):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
 
 
 def _run_child(role: str, has_peer: bool) -> None:
@@ -94,8 +109,9 @@ def main() -> None:
             elif request[0] == "reap":
                 answer = _reap(request[1])
             else:
-                filters = request[1]
-                _warm(request[2])
+                filters = request[2]
+                _warm(request[3])
+                sandbox.load_filter(request[1])
                 answer = ("ready",)
         except Exception as error:
             answer = ("error", repr(error)[:500])

@@ -19,8 +19,15 @@ _BOM = b"\xef\xbb\xbf"
 _FLUSH_FAILED = 120  # the interpreter's own status for it
 
 
+_opened = False
+
+
 def open_streams() -> None:
-    """New sys.stdin, stdout and stderr on descriptors 0, 1 and 2, as the interpreter makes them for pipes."""
+    """New sys.stdin, stdout and stderr on descriptors 0, 1 and 2, as the interpreter makes them for pipes; once."""
+    global _opened
+    if _opened:
+        return
+    _opened = True
     sys.stdin = sys.__stdin__ = _stream(0, "r", "<stdin>", "surrogateescape")
     sys.stdout = sys.__stdout__ = _stream(1, "w", "<stdout>", "surrogateescape")
     sys.stderr = sys.__stderr__ = _stream(2, "w", "<stderr>", "backslashreplace")

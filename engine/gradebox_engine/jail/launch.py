@@ -156,7 +156,7 @@ class Jail:
         theirs.close()
         self._control = ours
         filters = {"one": seccomp.program_filter(False), "many": seccomp.program_filter(True)}
-        self._ask(("config", filters, list(self.image.warm_modules)))
+        self._ask(("config", seccomp.common_filter(), filters, list(self.image.warm_modules)))
         ours.settimeout(_ANSWER_TIMEOUT_S)
         self.base_memory_bytes = group.memory_bytes()
 

@@ -1,8 +1,9 @@
 """The two system call policies: one over everything in the jail, a strict one over every program.
 
-The program's policy is an allow-list compiled to BPF here, outside, by libseccomp (through pyseccomp), and loaded
-inside by prctl: images need no libseccomp. What is not listed gives EPERM; what glibc or Python probe for and have a
-fallback for gives ENOSYS, so that they take it. Calls of another architecture (32-bit, x32) kill the process.
+The program's policy is an allow-list, in two filters that add up (see `common_filter`), compiled to BPF here, outside,
+by libseccomp (through pyseccomp), and loaded inside by prctl: images need no libseccomp. What is not listed gives
+EPERM; what glibc or Python probe for and have a fallback for gives ENOSYS, so that they take it. Calls of another
+architecture (32-bit, x32) kill the process.
 """
 
 import errno
@@ -11,7 +12,7 @@ from collections.abc import Iterable
 
 import pyseccomp
 
-_NAMESPACE_FLAGS = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
+_NAMESPACE_FLAGS = (0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000)
 _CLONE_THREAD = 0x00010000
 _AF_UNIX = 1
 
@@ -48,6 +49,10 @@ _PRCTL_ALLOWED = (1, 2, 3, 15, 16, 23, 39, 0x53564D41)
 # ioctl: what files, pipes and "is it a terminal?" need. Not TIOCSTI, TIOCLINUX.
 _IOCTL_ALLOWED = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 
+# The fork server's own: namespaces, mounts and identities of the sandboxes that it makes. No program keeps these.
+_FOR_THE_FORK_SERVER = "mount setns unshare setgroups setresuid setresgid".split()
+_PRCTL_FOR_THE_FORK_SERVER = (4, 22, 38)  # PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS
+
 _MORE_PROCESSES = ("execve", "execveat", "vfork", "fork")
 
 # Over the whole jail, the fork server included: it mounts and clones, so this is a list of what nothing in a jail
@@ -77,15 +82,26 @@ def _allow(policy: pyseccomp.SyscallFilter, names: Iterable[str], action: int = 
             continue
 
 
-def program_filter(more_processes: bool) -> bytes:
-    """The program's seccomp filter as BPF (struct sock_filter[]). `more_processes`: fork and exec are allowed too."""
-    eq, masked = pyseccomp.EQ, pyseccomp.MASKED_EQ
+def _export(policy: pyseccomp.SyscallFilter) -> bytes:
+    with tempfile.TemporaryFile() as file:
+        policy.export_bpf(file)
+        file.seek(0)
+        return file.read()
+
+
+def common_filter() -> bytes:
+    """What a program may call and, on top of it, what making its sandbox takes, as BPF (struct sock_filter[]).
+
+    The fork server loads it once, and every process that it makes inherits it: loading a filter of this size costs
+    more than all of a program's mounts. `program_filter` takes away what is for the fork server alone.
+    """
+    eq = pyseccomp.EQ
     arg = pyseccomp.Arg
     policy = pyseccomp.SyscallFilter(defaction=pyseccomp.ERRNO(errno.EPERM))
     policy.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
-    _allow(policy, _ALLOWED)
+    _allow(policy, [*_ALLOWED, *_MORE_PROCESSES, *_FOR_THE_FORK_SERVER, "clone"])
     _allow(policy, _ENOSYS, pyseccomp.ERRNO(errno.ENOSYS))
-    for option in _PRCTL_ALLOWED:
+    for option in (*_PRCTL_ALLOWED, *_PRCTL_FOR_THE_FORK_SERVER):
         policy.add_rule(pyseccomp.ALLOW, "prctl", arg(0, eq, option))
     for request in _IOCTL_ALLOWED:
         policy.add_rule(pyseccomp.ALLOW, "ioctl", arg(1, eq, request))
@@ -93,12 +109,20 @@ def program_filter(more_processes: bool) -> bytes:
     policy.add_rule(pyseccomp.ALLOW, "prlimit64", arg(0, eq, 0))  # on oneself only
     policy.add_rule(pyseccomp.ALLOW, "sched_setaffinity", arg(0, eq, 0))
     policy.add_rule(pyseccomp.ALLOW, "setpriority", arg(0, eq, 0), arg(1, eq, 0))
-    if more_processes:
-        policy.add_rule(pyseccomp.ALLOW, "clone", arg(0, masked, _NAMESPACE_FLAGS, 0))
-        _allow(policy, _MORE_PROCESSES)
-    else:  # threads only
-        policy.add_rule(pyseccomp.ALLOW, "clone", arg(0, masked, _NAMESPACE_FLAGS | _CLONE_THREAD, _CLONE_THREAD))
-    with tempfile.TemporaryFile() as file:
-        policy.export_bpf(file)
-        file.seek(0)
-        return file.read()
+    return _export(policy)
+
+
+def program_filter(more_processes: bool) -> bytes:
+    """What every program loses on top of `common_filter`, as BPF. `more_processes`: it keeps fork and exec."""
+    arg, masked, refuse = pyseccomp.Arg, pyseccomp.MASKED_EQ, pyseccomp.ERRNO(errno.EPERM)
+    policy = pyseccomp.SyscallFilter(defaction=pyseccomp.ALLOW)
+    policy.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
+    _allow(policy, _FOR_THE_FORK_SERVER, refuse)
+    for option in _PRCTL_FOR_THE_FORK_SERVER:
+        policy.add_rule(refuse, "prctl", arg(0, pyseccomp.EQ, option))
+    for flag in _NAMESPACE_FLAGS:
+        policy.add_rule(refuse, "clone", arg(0, masked, flag, flag))
+    if not more_processes:  # threads only
+        policy.add_rule(refuse, "clone", arg(0, masked, _CLONE_THREAD, 0))
+        _allow(policy, _MORE_PROCESSES, refuse)
+    return _export(policy)
