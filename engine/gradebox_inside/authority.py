@@ -49,6 +49,9 @@ class Authority:
         """The globals that were asked for by name and are other objects now."""
         return []
 
+    def forget_names(self, names: list[str]) -> None:
+        """The other side's globals of these names are other objects now."""
+
     def resolve(self, what: str, name: str) -> Any:
         """This side's own module or object of the standard library, or None."""
         return any_module(name) if what == "module" else any_object(name)
@@ -63,6 +66,8 @@ class Authority:
             return self.named(target)
         if operation == "imports":
             return self.add_imports(target)
+        if operation == "news":  # what changed meanwhile travels with the answer
+            return None
         if operation == "entry":
             peer.entry = self.entry(target)
             return peer.entry
@@ -143,7 +148,10 @@ class ProgramAuthority(Authority):
             self._namespace.setdefault(name, value)
 
     def entry(self, name: str) -> Any:
-        return entry(self._namespace, name)
+        value = entry(self._namespace, name)
+        if name in self._namespace:
+            self._watched[name] = value
+        return value
 
 
 _CALLABLES = (
@@ -172,7 +180,12 @@ class OracleAuthority(Authority):
     def __init__(self, test_modules: frozenset[str]) -> None:
         super().__init__()
         self._test_modules = test_modules
+        self.names: dict[str, Any] = {}  # the program's globals that were asked for
         self.stop_iteration = False  # the test speaks of StopIteration: the program may raise it from any call
+
+    def forget_names(self, names: list[str]) -> None:
+        for name in names:
+            self.names.pop(name, None)
 
     def resolve(self, what: str, name: str) -> Any:
         return trusted_module(name) if what == "module" else trusted_object(name)

@@ -6,6 +6,7 @@ The description travels in `Opaque.extra`, by `k`:
     class   {"name", "qual", "module", "bases", "specials", "fields"}; None once the other side knows it
     inst    {"class", "specials"}                         an instance of any class
     func    {"specials", "type"}                          a function or method
+    def     {"name", "shape", "defaults", …}              a function of the test, with its signature (see stubs.py)
     error   {"class", "args", "text", "cause", "attrs"}   an exception
     coro    {}                                            a coroutine: awaited as a whole where it lives
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import builtins
 import types
+from _weakref import ref
 
 from gradebox_inside.describe import find, flags_of, mro, plain_base, text_of
 from gradebox_inside.encode import encode, is_plain_type, namedtuple_fields
@@ -34,6 +36,7 @@ from gradebox_inside.proxies import (
     state_of,
 )
 from gradebox_inside.specials import specials_of
+from gradebox_inside.stubs import signature_of, stub
 from gradebox_inside.values import CLASS, EXCEPTION, NO_BASE, RECEIVERS, Budget, CodecError, Opaque, type_key
 
 globals()["__builtins__"] = vars(builtins).copy()  # programs patch builtins; functions below keep these
@@ -57,6 +60,8 @@ class Handles:
         self.objects: dict[int, Any] = {}
         self._by_id: dict[int, int] = {}
         self._next = 1
+        self.stubs: dict[int, int] = {}  # id of a function of stubs.py → the other side's handle
+        self.gives_signatures = False
         self.described: set[int] = set()
 
     def handle_of(self, value: Any) -> int:
@@ -100,9 +105,13 @@ def describe(handles: Handles, value: Any, entry: Any) -> Opaque:
     if type in bases:
         return _describe_class(handles, value, value is entry)
     if kind in _FUNCTIONS:
+        if id(value) in handles.stubs:
+            return Opaque(handles.stubs[id(value)], name, True, flags=RECEIVERS)
         found = "" if value is entry else library_name(value)
         if found:
             return Opaque(handles.handle_of(value), name, True, extra={"k": "lib", "name": found})
+        if kind is FUNCTION and handles.gives_signatures:
+            return Opaque(handles.handle_of(value), name, True, flags=flags_of(value), extra=signature_of(value))
         extra = {"k": "func", "specials": specials_of(kind), "type": kind is FUNCTION}
         return Opaque(handles.handle_of(value), name, True, flags=flags_of(value), extra=extra)
     if kind is types.CoroutineType or (find(kind, "__await__") is not None and find(kind, "send") is not None):
@@ -189,8 +198,6 @@ class Proxies:
             self.released.append(handle)
 
     def _kept(self, handle: int, proxy: Any) -> Any:
-        from _weakref import ref
-
         self._counts[handle] = self._counts.get(handle, 0) + 1
         if handle in self.released:
             self.released.remove(handle)
@@ -241,6 +248,8 @@ class Proxies:
         if what == "func":
             kind = FUNCTION if extra.get("type") is True else None
             return self._kept(handle, self._instance(handle, stand_in, _names(extra.get("specials")), kind))
+        if what == "def":
+            return self._stub(handle, extra)
         if what == "inst":
             cls = extra.get("class")
             if isinstance(cls, RemoteMeta) and issubclass(cls, Remote):
@@ -252,6 +261,24 @@ class Proxies:
             specials = _names(extra.get("specials"))
             return self._kept(handle, self._instance(handle, stand_in, specials, claimed))
         raise CodecError("stand-in")
+
+    def _stub(self, handle: int, extra: dict[str, Any]) -> Any:
+        peer, stubs = self._peer, self._peer.handles.stubs
+        if peer.handles.gives_signatures:
+            raise CodecError("signature")  # only the oracle's side describes functions so
+        function = stub(extra, lambda arguments, named: peer.request("call", handle, arguments, named))
+        key = id(function)
+        stubs[key] = handle
+
+        def gone(_: Any) -> None:
+            stubs.pop(key, None)
+            self.release(handle)
+
+        self._counts[handle] = self._counts.get(handle, 0) + 1
+        if handle in self.released:
+            self.released.remove(handle)
+        self._live[handle] = ref(function, gone)
+        return function
 
     def _instance(self, handle: int, stand_in: Opaque, specials: tuple[str, ...], claimed: type | None) -> Any:
         base = None if stand_in.base is NO_BASE else type(stand_in.base)

@@ -18,10 +18,18 @@ import os
 import sys
 import time
 
+from gradebox_inside.authority import OracleAuthority
 from gradebox_inside.decode import decode
+from gradebox_inside.describe import TEST_FILE, error_info
 from gradebox_inside.encode import encode
 from gradebox_inside.frames import Channel
+from gradebox_inside.judgement import OracleJudgement
+from gradebox_inside.library import library_name, module_name
+from gradebox_inside.peer import Gone, Peer
+from gradebox_inside.program import own_depth
+from gradebox_inside.proxies import RemoteMeta
 from gradebox_inside.stdio import open_streams
+from gradebox_inside.tests_run import outcome, run_code, run_module
 from gradebox_inside.values import Budget
 
 globals()["__builtins__"] = vars(builtins).copy()  # tests patch builtins; functions below keep these
@@ -39,8 +47,6 @@ _MODULE = "test_program"
 
 def serve(channel: socket.socket, program: socket.socket) -> None:
     """Serves the worker until it closes the channel. `program` leads to the program's process."""
-    from gradebox_inside.program import own_depth
-
     worker = Channel(channel, _MESSAGE.bytes)
     sys.setrecursionlimit(sys.getrecursionlimit() + own_depth() + 40)
     sys.argv = ["test_program.py"]
@@ -61,7 +67,11 @@ def serve(channel: socket.socket, program: socket.socket) -> None:
 
 
 class Names(dict[str, Any] if TYPE_CHECKING else dict):
-    """The builtins of a test's globals: what they do not have is the program's."""
+    """The builtins of a test's globals: what they do not have is the program's.
+
+    Python looks a name up in the globals first, then here. Names of the program are kept as long as they mean
+    the same object: the program's side says when one does not.
+    """
 
     def __init__(self, ask: Any) -> None:
         super().__init__(vars(builtins))
@@ -75,19 +85,15 @@ class Oracle:
     """The state of one oracle process."""
 
     def __init__(self, program: Channel) -> None:
-        from gradebox_inside.authority import OracleAuthority
-        from gradebox_inside.judgement import OracleJudgement
-        from gradebox_inside.peer import Gone, Peer
-
-        self._gone = Gone
         self._judgement = OracleJudgement()
         self._authority = OracleAuthority(frozenset((_MODULE,)))
         self._peer = Peer(program, 1, self._judgement, self._authority)
-        self._names = Names(self._ask)
+        self._authority.names = self._names = Names(self._ask)
         self._entry: str | None = None
+        self._peer.handles.gives_signatures = True
         self._base: dict[str, Any] = {}
         self._shared: dict[str, Any] = {}
-        self._setup_error: BaseException | None = None
+        self._paused = False
 
     def _ask(self, name: str) -> Any:
         """A name that neither the test nor Python knows. Raises KeyError, as a mapping does."""
@@ -99,11 +105,10 @@ class Oracle:
             self._peer.last_error = None
             raise KeyError(name) from None
         self._name(value)
+        self._names[name] = value
         return value
 
     def _name(self, value: Any) -> None:
-        from gradebox_inside.proxies import RemoteMeta
-
         if isinstance(value, RemoteMeta):
             self._judgement.named.add(value)
 
@@ -117,9 +122,6 @@ class Oracle:
 
     def set_up(self, source: str, options: dict[str, Any]) -> tuple[Any, ...]:
         """Executes the tests' set-up; tests see what it defines."""
-        from gradebox_inside.describe import TEST_FILE, error_info
-        from gradebox_inside.tests_run import run_code
-
         self._entry = options.get("entry_point")
         self._peer.share_random = bool(options.get("share_random"))
         self._base = self._namespace()
@@ -128,7 +130,7 @@ class Oracle:
             if self._entry:
                 value = self._peer.request("entry", self._entry)
                 self._name(value)
-                self._base[self._entry] = value
+                self._names[self._entry] = value
         except NameError:
             pass
         except BaseException as problem:
@@ -140,8 +142,6 @@ class Oracle:
 
     def test(self, index: int, kind: str, source: str, options: dict[str, Any]) -> tuple[Any, ...]:
         """Runs one test."""
-        from gradebox_inside.tests_run import outcome, run_code, run_module
-
         cpu, wall = _cpu_ns(), _wall_ns()
         self._judgement.compared = bool(options.get("compared"))
         self._authority.stop_iteration = "StopIteration" in source or "StopAsyncIteration" in source
@@ -150,16 +150,17 @@ class Oracle:
         ran = 0
         error: BaseException | None
         try:
+            self._catch_up()
             if kind == "unittest":
                 namespace = self._namespace()
                 namespace.update({k: v for k, v in self._base.items() if not k.startswith("__")})
-                error, ran = run_module(source, namespace)
+                error, ran = run_module(source, namespace, lambda: self._share_imports(namespace))
             else:
                 error = run_code(source, self._shared)
         except BaseException as problem:
             error = problem
         result = outcome(error, ran)
-        if self._peer.closed or isinstance(error, self._gone):
+        if self._peer.closed or isinstance(error, Gone):
             result["outcome"] = "program_gone"
         elif error is not None and self._peer.over_budget:
             result["outcome"] = "over_budget"
@@ -167,9 +168,25 @@ class Oracle:
             result["program_raised"] = error is self._peer.last_error
         return ("tested", index, _cpu_ns() - cpu, _wall_ns() - wall, result)
 
+    def _catch_up(self) -> None:
+        """Hears what the program did while the conversation was paused."""
+        if self._paused:
+            self._paused = False
+            self._peer.request("news", None)
+
+    def _share_imports(self, namespace: dict[str, Any]) -> None:
+        """A test module runs in the program's namespace: what it imports, a program may have come to rely on."""
+        names = {
+            name: value
+            for name, value in namespace.items()
+            if name not in vars(builtins) and (module_name(value) if type(value) is type(sys) else library_name(value))
+        }
+        self._peer.request("imports", names)
+
     def pause(self) -> None:
         """Lets the program's process go back to its worker until the next test."""
+        self._paused = True
         try:
             self._peer.pause()
-        except self._gone:
+        except Gone:
             pass

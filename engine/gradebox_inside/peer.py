@@ -2,7 +2,7 @@
 
 A message is a frame with two codec values, `[u32 length of the first][first][second]`:
     first   (body, [containers that changed])             written with the peer's Memo
-    second  (forgotten containers, released handles, state of `random` | None)
+    second  (forgotten containers, released handles, state of `random` | None, globals that were rebound)
 body: ("q", operation, handle or name, …) asks; ("a", value), ("x", exception), ("o",) answer: value, raised, over
 budget; ("end",) pauses. Whoever has asked serves the other's questions until its own is answered.
 
@@ -18,9 +18,11 @@ import sys
 from _thread import RLock
 from struct import Struct
 
+from gradebox_inside.authority import ProgramAuthority
 from gradebox_inside.decode import decode
 from gradebox_inside.encode import encode
 from gradebox_inside.exchange import Handles, Proxies, describe
+from gradebox_inside.judgement import Judgement
 from gradebox_inside.memo import Memo
 from gradebox_inside.sharing import Sharing
 from gradebox_inside.values import Budget, CodecError, OverBudget
@@ -172,7 +174,8 @@ class Peer:
             raise
         forgotten = sharing.sent()
         released, self._proxies.released = self._proxies.released, []
-        second = encode((forgotten, released, self._random_state()), budget=_TAIL_BUDGET)
+        tail = (forgotten, released, self._random_state(), self.authority.renamed())
+        second = encode(tail, budget=_TAIL_BUDGET)
         try:
             self._channel.send(_u32.pack(len(first)) + first + second)
         except OSError:
@@ -191,12 +194,14 @@ class Peer:
             body, _changed = decode(
                 payload[4:end], budget=_BUDGET, opaque=self._proxies.build, memo=self._memo
             )
-            forgotten, released, state = second
+            forgotten, released, state, renamed = second
             self._sharing.received(forgotten)
             for handle in released:
                 self.handles.release(handle)
             if state is not None:
                 self._set_random_state(state)
+            if renamed:
+                self.authority.forget_names(renamed)
             if type(body) is not tuple or type(body[0]) is not str:
                 raise CodecError("body")
         except (CodecError, OverBudget, OSError, ValueError, TypeError, IndexError) as error:
@@ -224,9 +229,6 @@ class Peer:
 
 def program_peer(channel: Channel, module: Any) -> Peer:
     """The program's end of its conversation with the oracle."""
-    from gradebox_inside.authority import ProgramAuthority
-    from gradebox_inside.judgement import Judgement
-
     peer = Peer(channel, 0, Judgement(), ProgramAuthority(module))
     peer.follows_random = True
     return peer

@@ -25,6 +25,7 @@ from gradebox_inside.decode import decode
 from gradebox_inside.encode import encode
 from gradebox_inside.frames import Channel
 from gradebox_inside.loader import load
+from gradebox_inside.peer import program_peer
 from gradebox_inside.stdio import open_streams, run
 from gradebox_inside.values import Budget
 
@@ -80,8 +81,6 @@ def serve(channel: socket.socket, oracle: socket.socket | None) -> None:
                 answer = test_beside(module, *message[1:])
             elif tag == "serve" and module is not None and peer is not None:
                 if conversation is None:
-                    from gradebox_inside.peer import program_peer
-
                     conversation = program_peer(peer, module)
                 conversation.serve()
                 answer = ("served",)
