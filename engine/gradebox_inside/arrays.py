@@ -46,7 +46,7 @@ def put_numpy(v: Any, out: bytearray, depth: int, st: Any) -> None:
     numpy = sys.modules["numpy"]
     kind = type(v)
     is_array = kind is numpy.ndarray
-    if not is_array and library_type(*type_key(kind)) is not kind or not hasattr(v, "dtype"):
+    if (not is_array and library_type(*type_key(kind)) is not kind) or not hasattr(v, "dtype"):
         encode._put_opaque(v, out, depth, st)
         return
     dtype = str(v.dtype)
@@ -89,5 +89,3 @@ def get_numpy(kind: str, dtype: str, shape: tuple[Any, ...], raw: bytes) -> Any:
     else:
         base = complex(*unpack("<ff" if size == 8 else "<dd", raw))
     return Opaque(-1, f"numpy.{dtype}", bool(base), base)
-
-

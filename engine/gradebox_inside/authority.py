@@ -224,4 +224,3 @@ class OracleAuthority(Authority):
         if type in mro(kind):
             return type_key(value)[0] in self._test_modules
         return self._is_own(kind) or isinstance(value, BaseException) or is_standard(type_key(kind)[0])
-

@@ -31,7 +31,22 @@ _LONGEST_US = 0x7FFFFFFF
 def answer_head(index: int, cpu_us: int, wall_us: int) -> bytes:
     """The encoded answer up to its value."""
     return _HEAD.pack(
-        b"t", 5, b"s", 6, b"answer", b"i", index, b"i", min(cpu_us, _LONGEST_US), b"i", min(wall_us, _LONGEST_US), b"t", 2, b"s", 5, b"value"
+        b"t",
+        5,
+        b"s",
+        6,
+        b"answer",
+        b"i",
+        index,
+        b"i",
+        min(cpu_us, _LONGEST_US),
+        b"i",
+        min(wall_us, _LONGEST_US),
+        b"t",
+        2,
+        b"s",
+        5,
+        b"value",
     )
 
 

@@ -370,7 +370,7 @@ def _get_datetime(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
 
     parts, p = _ints(d, p + 1, depth, st, 8)
     zone, p = _zone(d, p, depth, st)
-    return datetime(*parts[:7], tzinfo=zone, fold=parts[7]), p
+    return datetime(*parts[:7], tzinfo=zone, fold=parts[7]), p  # type: ignore[misc,arg-type]
 
 
 def _get_time(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
@@ -378,7 +378,7 @@ def _get_time(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
 
     parts, p = _ints(d, p + 1, depth, st, 5)
     zone, p = _zone(d, p, depth, st)
-    return time(*parts[:4], tzinfo=zone, fold=parts[4]), p
+    return time(*parts[:4], tzinfo=zone, fold=parts[4]), p  # type: ignore[misc,arg-type]
 
 
 def _get_counter(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
@@ -431,7 +431,7 @@ def _namedtuple(name: str, fields: tuple[str, ...]) -> type:
     from collections import namedtuple
 
     # namedtuple() itself refuses names that are not identifiers, keywords and names that start with "_".
-    return namedtuple(name, fields)  # type: ignore[misc]  # noqa: PYI024
+    return namedtuple(name, fields)
 
 
 def _get_type(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:

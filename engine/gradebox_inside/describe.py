@@ -80,10 +80,15 @@ def plain_base(value: Any) -> Any:
             return read(value)
         # Their content is not in the dict that they inherit from, or not all of it.
         if cls.__module__ == "collections" and cls.__name__ == "OrderedDict":
-            return {k: x for k, x in cls.items(value)}
+            return dict(_call_of(cls, "items")(value))
         if cls.__module__ == "collections" and cls.__name__ == "deque":
-            return cls(cls.__iter__(value), cls.maxlen.__get__(value))
+            return cls(_call_of(cls, "__iter__")(value), _call_of(cls, "maxlen").__get__(value))
     return NO_BASE
+
+
+def _call_of(cls: type, name: str) -> Any:
+    """What the class itself has under a name."""
+    return type.__getattribute__(cls, name)
 
 
 def flags_of(value: Any) -> int:

@@ -43,9 +43,7 @@ _FRACTION_BITS = 1 << 14
 class _State:
     __slots__ = ("limit", "memo", "nodes", "opaque")
 
-    def __init__(
-        self, budget: Budget, opaque: Callable[[Any], Opaque | None] | None, memo: Memo | None
-    ) -> None:
+    def __init__(self, budget: Budget, opaque: Callable[[Any], Opaque | None] | None, memo: Memo | None) -> None:
         self.nodes = budget.nodes
         self.limit = budget.bytes
         self.opaque = opaque
@@ -70,7 +68,7 @@ def encode(
         if _I64_MIN <= value <= _I64_MAX:
             return _q(b"i", value)
     elif kind is str:
-        data = value.encode("utf-8", "surrogatepass")
+        data: bytes = value.encode("utf-8", "surrogatepass")
         if len(data) <= budget.bytes:
             return _n(b"s", len(data)) + data
     elif value is None:

@@ -21,12 +21,12 @@ from gradebox_inside.describe import find, flags_of, mro, plain_base, text_of
 from gradebox_inside.encode import encode, is_plain_type, namedtuple_fields
 from gradebox_inside.library import is_standard, library_name, module_name
 from gradebox_inside.proxies import (
+    _MUTABLE,
     FUNCTION,
     Remote,
     RemoteMeta,
     State,
     _get,
-    _MUTABLE,
     claimed_class,
     class_home,
     make_class,
@@ -345,5 +345,3 @@ def _text(value: Any) -> str:
 
 def _names(value: Any) -> tuple[str, ...]:
     return tuple(n for n in value if type(n) is str) if type(value) is tuple else ()
-
-

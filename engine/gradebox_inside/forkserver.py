@@ -72,6 +72,7 @@ def _run_child(role: str, has_peer: bool) -> None:
     peer = socket.socket(fileno=sandbox.PEER_FD) if has_peer else None
     channel.sendall(b"!")  # the hello: sandboxed, ready for a program
     if role == "oracle":
+        assert peer is not None
         oracle.serve(channel, peer)
     else:
         program.serve(channel, peer)

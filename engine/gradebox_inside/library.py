@@ -41,7 +41,7 @@ _TEST_FRAMEWORKS = ("unittest", "pytest", "_pytest", "doctest", "mock", "gradebo
 
 
 def library_name(value: Any) -> str:
-    """"module:qualified.name" by which the other side finds the same function or class, or ""."""
+    """ "module:qualified.name" by which the other side finds the same function or class, or ""."""
     if isinstance(value, type):
         module, name = type_key(value)
     else:

@@ -66,7 +66,7 @@ def serve(channel: socket.socket, program: socket.socket) -> None:
         os._exit(0)
 
 
-class Names(dict[str, Any] if TYPE_CHECKING else dict):
+class Names(dict):  # type: ignore[type-arg]
     """The builtins of a test's globals: what they do not have is the program's.
 
     Python looks a name up in the globals first, then here. Names of the program are kept as long as they mean

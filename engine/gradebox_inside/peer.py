@@ -96,6 +96,7 @@ class Peer:
                 if tag == "o":
                     self.over_budget = True
                     raise TooLarge("the value is too large")
+                self.closed = True
                 raise Gone("protocol")
 
     def call(self, state: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
@@ -191,9 +192,7 @@ class Peer:
             end = 4 + _u32.unpack_from(payload)[0]
             self._memo.begin()
             second = decode(payload[end:], budget=_TAIL_BUDGET)
-            body, _changed = decode(
-                payload[4:end], budget=_BUDGET, opaque=self._proxies.build, memo=self._memo
-            )
+            body, _changed = decode(payload[4:end], budget=_BUDGET, opaque=self._proxies.build, memo=self._memo)
             forgotten, released, state, renamed = second
             self._sharing.received(forgotten)
             for handle in released:
@@ -204,7 +203,7 @@ class Peer:
                 self.authority.forget_names(renamed)
             if type(body) is not tuple or type(body[0]) is not str:
                 raise CodecError("body")
-        except (CodecError, OverBudget, OSError, ValueError, TypeError, IndexError) as error:
+        except Exception as error:  # whatever is wrong with a message, it is the end of the conversation
             self.closed = True
             raise Gone(f"protocol: {error}") from None
         self._inbox = body

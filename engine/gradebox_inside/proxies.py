@@ -28,11 +28,23 @@ _get = object.__getattribute__
 _set = object.__setattr__
 _type_get = type.__getattribute__
 # Attributes that are the proxy's own business; all others are the object's.
-_OWN = frozenset(("__class__", "__copy__", "__deepcopy__", "__del__", "__reduce_ex__", "__reduce__", "__getstate__", "__init_subclass__"))
+_OWN = frozenset(
+    (
+        "__class__",
+        "__copy__",
+        "__deepcopy__",
+        "__del__",
+        "__reduce_ex__",
+        "__reduce__",
+        "__getstate__",
+        "__init_subclass__",
+    )
+)
 _OWN_OF_CLASS = frozenset(
     "__class__ __mro__ __name__ __qualname__ __module__ __bases__ __base__ __flags__ __basicsize__ __itemsize__"
     " __dict__ __dictoffset__ __weakrefoffset__ __subclasses__ __instancecheck__ __subclasscheck__ __subclasshook__"
-    " __abstractmethods__ mro _gradebox_library _gradebox_specials __reduce_ex__ __reduce__ __getstate__ __copy__ __deepcopy__ __del__ __new__".split()
+    " __abstractmethods__ mro _gradebox_library _gradebox_specials __reduce_ex__ __reduce__ __getstate__"
+    " __copy__ __deepcopy__ __del__ __new__".split()
 )
 _MUTABLE = (list, dict, set, bytearray)
 
@@ -92,7 +104,7 @@ class RemoteMeta(type):
     def __instancecheck__(cls, value: Any) -> bool:
         fields = _type_get(cls, "_gradebox_class")[2]
         if fields is not None and isinstance(value, tuple) and type(value).__name__ == cls.__name__:
-            return getattr(type(value), "_fields", None) == fields
+            return bool(getattr(type(value), "_fields", None) == fields)
         return type.__instancecheck__(cls, value)
 
     def __iter__(cls) -> Any:
@@ -316,13 +328,14 @@ def make_instance(kind: type, state: State) -> Any:
     """A proxy of a class made here; its content is copied in where the class has a plain base."""
     base = state.base
     plain = None if base is NO_BASE else next((p for p in _PLAIN if p in kind.__mro__), None)
+    proxy: Any
     if plain is None:
         proxy = object.__new__(kind)
     elif plain in _MUTABLE:
         proxy = plain.__new__(kind)
         refill(proxy, base)
     else:
-        proxy = plain.__new__(kind, base)
+        proxy = plain.__new__(kind, base)  # type: ignore[call-arg]
     _get(proxy, "__dict__")["_gradebox"] = state
     return proxy
 

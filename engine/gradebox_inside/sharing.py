@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import builtins
-from _collections import deque
 from _operator import is_
+from collections import deque
 from sys import getrefcount
 
 globals()["__builtins__"] = vars(builtins).copy()  # programs patch builtins; functions below keep these

@@ -28,14 +28,15 @@ def open_streams() -> None:
     if _opened:
         return
     _opened = True
-    sys.stdin = sys.__stdin__ = _stream(0, "r", "<stdin>", "surrogateescape")
-    sys.stdout = sys.__stdout__ = _stream(1, "w", "<stdout>", "surrogateescape")
-    sys.stderr = sys.__stderr__ = _stream(2, "w", "<stderr>", "backslashreplace")
+    streams = vars(sys)
+    streams["stdin"] = streams["__stdin__"] = _stream(0, "r", "<stdin>", "surrogateescape")
+    streams["stdout"] = streams["__stdout__"] = _stream(1, "w", "<stdout>", "surrogateescape")
+    streams["stderr"] = streams["__stderr__"] = _stream(2, "w", "<stderr>", "backslashreplace")
 
 
 def _stream(descriptor: int, mode: str, name: str, errors: str) -> io.TextIOWrapper:
-    raw = io.FileIO(descriptor, mode, closefd=False)
-    raw.name = name  # type: ignore[misc]
+    raw: Any = io.FileIO(descriptor, mode, closefd=False)
+    raw.name = name
     buffer: Any = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
     stream = io.TextIOWrapper(buffer, "utf-8", errors, newline="\n", line_buffering=descriptor == 2)
     stream.mode = mode  # type: ignore[misc]

@@ -13,7 +13,7 @@ def test_a_sample_of_the_labelled_data(jails: None, repository: Path) -> None:
         pytest.skip("no ../shared/data beside the repository")
     command = [sys.executable, str(repository / "tests/e2e/truth.py")]
     ran = subprocess.run(
-        [*command, "--data", str(data), "--every", "25", "--skip-slow"],
+        [*command, "--data", str(data), "--every", "40", "--skip-slow"],
         capture_output=True,
         text=True,
         timeout=600,

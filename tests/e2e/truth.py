@@ -38,6 +38,8 @@ EXPLAINED = {
     **{f"BigCodeBench/{n} canonical": _SLOW_THERE for n in (0, 195, 220, 1101)},
     "BigCodeBench/147 canonical": "makes a network socket: programs here have none",
     "BigCodeBench/394 canonical": "calls assertEquals, which Python 3.12 no longer has",
+    "HumanEval/46 codegen-16B (temp 0.8, top_p 0.95) [27]": "keeps a cache from test to test; the labels "
+    "forked for each test, and there its recursion is too deep",
     "BigCodeBench/832 canonical": "expects that a folder in / cannot be made: the labels' user was root",
 }
 """Submissions whose label says something of the labels' environment, and what."""

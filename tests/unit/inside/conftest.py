@@ -36,7 +36,7 @@ class Process:
         self, serve: Callable[..., None], peer: socket.socket | None = None, not_its: socket.socket | None = None
     ) -> None:
         self.channel, other = socket.socketpair()
-        self.channel.settimeout(60)
+        self.channel.settimeout(20)
 
         def run() -> None:
             self.channel.close()
@@ -69,9 +69,7 @@ class Bench:
     def __init__(self) -> None:
         self._open: list[Process] = []
 
-    def program(
-        self, source: str, peer: socket.socket | None = None, not_its: socket.socket | None = None
-    ) -> Process:
+    def program(self, source: str, peer: socket.socket | None = None, not_its: socket.socket | None = None) -> Process:
         process = Process(program.serve, peer, not_its)
         self._open.append(process)
         answer = process.ask("load", source.encode("utf-8", "surrogatepass"), {"name": "program"})

@@ -33,7 +33,7 @@ from gradebox_inside.codec import (
 )
 from gradebox_inside.describe import stand_in
 
-Point = collections.namedtuple("Point", "x y")  # noqa: PYI024
+Point = collections.namedtuple("Point", "x y")
 
 text = st.text(st.characters(codec=None, exclude_categories=()), max_size=12)
 keys = st.one_of(
@@ -154,7 +154,12 @@ class Liar(list[int]):
 
 @pytest.mark.parametrize(
     ("value", "base"),
-    [(Liar([1, 2]), [1, 2]), (Level.LOW, 1), (type("S", (str,), {})("a"), "a"), (type("D", (dict,), {})(a=1), {"a": 1})],
+    [
+        (Liar([1, 2]), [1, 2]),
+        (Level.LOW, 1),
+        (type("S", (str,), {})("a"), "a"),
+        (type("D", (dict,), {})(a=1), {"a": 1}),
+    ],
 )
 def test_subclasses_of_plain_types_are_opaque_and_show_their_content(value: Any, base: Any) -> None:
     found = decode(encode([value], opaque=stand_in))[0]
