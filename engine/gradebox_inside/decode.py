@@ -14,6 +14,7 @@ from gradebox_inside.values import (
     CLASS,
     LIBRARY_TYPES,
     NO_BASE,
+    PACKED_SHIFT,
     Budget,
     CodecError,
     Opaque,
@@ -37,6 +38,7 @@ _i64 = Struct("<q").unpack_from
 _f64 = Struct("<d").unpack_from
 _DEFAULT = Budget()
 _COLLISIONS_FROM = 32  # below this many keys, colliding hashes cannot cost anything that matters
+_PACKED_SIZE = 4  # bytes: every element of a packed list takes that much or more, other elements are told as less
 _FRACTION_BITS = 1 << 14
 _NAMEDTUPLES: dict[tuple[str, tuple[str, ...]], type] = {}
 _NAMEDTUPLES_KEPT = 256
@@ -144,7 +146,7 @@ def _count(d: bytes, p: int, depth: int, st: _State, size: int) -> int:
     n: int = _u32(d, p + 1)[0]
     if n * size > len(d) - p:
         raise CodecError("more elements than bytes")
-    st.nodes -= n + 1
+    st.nodes -= 1 + (n if size < _PACKED_SIZE else n >> PACKED_SHIFT)
     if st.nodes < 0:
         raise OverBudget("nodes")
     if depth <= 0:

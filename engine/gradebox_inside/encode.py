@@ -11,6 +11,7 @@ from gradebox_inside.values import (
     BUILTIN_TYPES,
     LIBRARY_TYPES,
     NO_BASE,
+    PACKED_SHIFT,
     Budget,
     NotPlain,
     Opaque,
@@ -178,22 +179,24 @@ def _put_list(v: list[Any], out: bytearray, depth: int, st: _State) -> None:
 
 def _put_items(v: list[Any], out: bytearray, depth: int, st: _State) -> None:
     n = len(v)
-    _enter(n, out, depth, st)
-    if n > 2 and (data := _packed(v, n, st.limit)) is not None:
+    if 2 < n <= st.limit and (data := _packed(v, n, st.limit)) is not None:
+        _enter(n >> PACKED_SHIFT, out, depth, st)
         out += b"P"
         out += data
         return
+    _enter(n, out, depth, st)
     out += _n(b"l", n)
     _put_all(v, out, depth - 1, st)
 
 
 def _put_tuple(v: tuple[Any, ...], out: bytearray, depth: int, st: _State) -> None:
     n = len(v)
-    _enter(n, out, depth, st)
-    if n > 2 and (data := _packed(v, n, st.limit)) is not None:
+    if 2 < n <= st.limit and (data := _packed(v, n, st.limit)) is not None:
+        _enter(n >> PACKED_SHIFT, out, depth, st)
         out += b"p"
         out += data
         return
+    _enter(n, out, depth, st)
     out += _n(b"t", n)
     _put_all(v, out, depth - 1, st)
 

@@ -1,7 +1,7 @@
 """How values that are not plain cross between two peers: as descriptions on the way out, as proxies on the way in.
 
 The description travels in `Opaque.extra`, by `k`:
-    module  {"name"}                                      a module of the standard library
+    module  {"name", "parts"}                             a module of the standard library
     lib     {"name"}                                      a function or class that both sides have, "module:name"
     class   {"name", "qual", "module", "bases", "specials", "fields"}; None once the other side knows it
     inst    {"class", "specials"}                         an instance of any class
@@ -14,6 +14,7 @@ The description travels in `Opaque.extra`, by `k`:
 from __future__ import annotations
 
 import builtins
+import sys
 import types
 from _weakref import ref
 
@@ -50,6 +51,7 @@ _qualname = vars(type)["__qualname__"].__get__
 _FUNCTIONS = (FUNCTION, types.BuiltinFunctionType, types.MethodType, types.MethodWrapperType)
 _ATTRIBUTES_BYTES = 1 << 14
 _PINNED = 1024
+_PARTS = 64
 _OS_ERROR_ATTRIBUTES = ("filename", "filename2")
 
 
@@ -101,7 +103,7 @@ def describe(handles: Handles, value: Any, entry: Any) -> Opaque:
         return _describe_error(handles, value)
     name = type_key(kind)[1]
     if issubclass(kind, types.ModuleType):
-        return Opaque(handles.handle_of(value), name, True, extra={"k": "module", "name": module_name(value)})
+        return Opaque(handles.handle_of(value), name, True, extra=_module(module_name(value)))
     if type in bases:
         return _describe_class(handles, value, value is entry)
     if kind in _FUNCTIONS:
@@ -119,6 +121,11 @@ def describe(handles: Handles, value: Any, entry: Any) -> Opaque:
     extra = {"k": "inst", "class": kind, "specials": specials_of(kind) if is_standard(type_key(kind)[0]) else None}
     base = plain_base(value)
     return Opaque(handles.handle_of(value), name, None, base, flags_of(value), extra)
+
+
+def _module(name: str) -> dict[str, Any]:
+    parts = [m for m in list(sys.modules) if type(m) is str and m.startswith(f"{name}.")] if name else []
+    return {"k": "module", "name": name, "parts": tuple(parts[:_PARTS])}
 
 
 def _describe_class(handles: Handles, value: type, is_entry: bool) -> Opaque:
@@ -239,6 +246,8 @@ class Proxies:
         if what == "module" or what == "lib":
             found = self._peer.resolve(what, _text(extra.get("name")))
             if found is not None:
+                for part in _names(extra.get("parts")):  # `import urllib.parse` binds only `urllib`
+                    self._peer.resolve("module", part)
                 return found
             if stand_in.flags & CLASS:
                 return self._class(handle, {"name": stand_in.type_name, "specials": ()})

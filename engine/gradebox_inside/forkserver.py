@@ -7,12 +7,12 @@ passes on and closes. It is single-threaded and answers one request at a time:
 
     worker → fork server                                    answer
     ("config", BPF for all, {name: BPF}, [modules to warm]) ("ready",)
-    ("spawn", spec) + descriptors (SCM_RIGHTS)              ("spawned", pid) or ("error", text)
+    ("spawn", spec, [pids]) + descriptors (SCM_RIGHTS)      ("spawned", pid) or ("error", text)
     ("reap", pid)                                           ("exited", pid, wait status, CPU seconds, peak bytes)
 
-The worker reaps only what it knows to be dead or has killed, so that "reap" never waits long, and a pid cannot be
-used again before the worker has finished with it. On end of file it exits, and the jail with it: this process is
-the init of the jail's PID namespace.
+"spawn" first reaps the pids that it names. The worker reaps only what it knows to be dead or has killed, so that it
+never waits long, and a pid cannot be used again before the worker has finished with it. On end of file the fork server
+exits, and the jail with it: it is the init of the jail's PID namespace.
 """
 
 from __future__ import annotations
@@ -97,6 +97,7 @@ def main() -> None:
     """Serves requests until the worker closes the control socket."""
     control = socket.socket(fileno=CONTROL_FD)
     sandbox.make_capabilities_final()
+    sandbox.limit_for_all()
     sandbox.prctl(sandbox.PR_SET_DUMPABLE, 0)
     filters: dict[str, bytes] = {}
     while True:
@@ -106,6 +107,8 @@ def main() -> None:
         request = codec.decode(data)
         try:
             if request[0] == "spawn":
+                for pid in request[2]:
+                    os.waitpid(pid, 0)
                 answer: tuple[Any, ...] = ("spawned", _spawn(request[1], descriptors, filters[request[1]["filter"]]))
             elif request[0] == "reap":
                 answer = _reap(request[1])

@@ -52,7 +52,7 @@ def serve(channel: socket.socket, program: socket.socket) -> None:
     sys.argv = ["test_program.py"]
     open_streams()
     gc.enable()
-    oracle = Oracle(Channel(program, 64 << 20))
+    oracle = Oracle(Channel(program, 256 << 20))
     try:
         while (payload := worker.receive()) is not None:
             message = decode(payload, budget=_MESSAGE)

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from gradebox_inside.frames import Channel
 
 _u32 = Struct("<I")
-_BUDGET = Budget(nodes=1_000_000, depth=120, bytes=16 << 20)
+# Generous: both ends are sandboxes of their own, and their memory limits hold for what they make of it.
+_BUDGET = Budget(nodes=16_000_000, depth=120, bytes=128 << 20)
 _TAIL_BUDGET = Budget(nodes=2_000_000, depth=8, bytes=64 << 20)
 _modules = sys.modules
 

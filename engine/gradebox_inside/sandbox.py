@@ -116,6 +116,17 @@ class _CapData(ctypes.Structure):
     _fields_ = [("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32)]
 
 
+def limit_for_all() -> None:
+    """The limits that are the same for every program: the fork server's own, which its children inherit."""
+    for which, value in (
+        (resource.RLIMIT_CORE, 0),  # no memory image of a program on any disk
+        (resource.RLIMIT_NOFILE, MAX_OPEN_FILES),
+        (resource.RLIMIT_MEMLOCK, 0),
+        (resource.RLIMIT_MSGQUEUE, 0),
+    ):
+        resource.setrlimit(which, (value, value))
+
+
 def make_capabilities_final() -> None:
     """Empties the inheritable and the bounding set: what the fork server forks can never gain a capability by exec."""
     header, data = _CapHeader(0x20080522, 0), (_CapData * 2)()
@@ -170,12 +181,8 @@ def _limit(spec: dict[str, Any]) -> None:
     # Not RLIMIT_CPU: the limit is kept from outside, and with it set the kernel's clock of the process only moves at
     # ticks, so that a test case of less than that would seem to cost nothing.
     limits = (
-        (resource.RLIMIT_CORE, 0),  # no memory image of a program on any disk
-        (resource.RLIMIT_NOFILE, MAX_OPEN_FILES),
         (resource.RLIMIT_FSIZE, spec["disk_bytes"]),
         (resource.RLIMIT_NPROC, spec["processes"] + MAX_THREADS),  # per uid: fork and thread bombs
-        (resource.RLIMIT_MEMLOCK, 0),
-        (resource.RLIMIT_MSGQUEUE, 0),
         (resource.RLIMIT_AS, spec["memory_bytes"] + ADDRESS_SPACE_SLACK_BYTES),
     )
     for which, value in limits:

@@ -44,6 +44,10 @@ class Budget:
         return f"Budget(nodes={self.nodes}, depth={self.depth}, bytes={self.bytes})"
 
 
+# Elements of a packed list are cheap: four of them count as one node.
+PACKED_SHIFT: Final = 2
+
+
 class _NoBase:
     """The type of NO_BASE."""
 

@@ -33,16 +33,22 @@ PROGRAMS_A_CALL = 100
 
 _BINARIES = "needs programs that the image does not hold (sh, tar, gzip, split, unzip, pip, top)"
 _SLOW_THERE = "took more than the 20 s of wall time that the labels allow"
+_IS_INTEGER = "calls int.is_integer, which Python has from 3.12 on"
+_BCB = "solutions_bigcodebench: BigCodeBench"
+_HE92 = "gentests_gpt35_on_mixed: HumanEval/92"
 EXPLAINED = {
-    **{f"BigCodeBench/{n} canonical": _BINARIES for n in (14, 15, 16, 18, 350, 459, 562, 785, 1028)},
-    **{f"BigCodeBench/{n} canonical": _SLOW_THERE for n in (0, 195, 220, 1101)},
-    "BigCodeBench/147 canonical": "makes a network socket: programs here have none",
-    "BigCodeBench/394 canonical": "calls assertEquals, which Python 3.12 no longer has",
-    "HumanEval/46 codegen-16B (temp 0.8, top_p 0.95) [27]": "keeps a cache from test to test; the labels "
-    "forked for each test, and there its recursion is too deep",
-    "BigCodeBench/832 canonical": "expects that a folder in / cannot be made: the labels' user was root",
+    **{f"{_BCB}/{n} canonical": _BINARIES for n in (14, 15, 16, 18, 350, 459, 562, 785, 1028)},
+    **{f"{_BCB}/{n} canonical": _SLOW_THERE for n in (0, 195, 220, 1101)},
+    f"{_BCB}/147 canonical": "makes a network socket: programs here have none",
+    f"{_BCB}/394 canonical": "calls assertEquals, which Python has until 3.11",
+    f"{_BCB}/832 canonical": "expects that a folder in / can be made: the labels' user was root",
+    f"{_HE92} AgentCoder:gpt-3.5-turbo-1106 (n=5) [3]": _IS_INTEGER,
+    f"{_HE92} code-cushman-001 (n=10) [2]": _IS_INTEGER,
+    f"{_HE92} code-cushman-001 (n=10) [9]": _IS_INTEGER,
+    "humanevalplus_codegen16b: HumanEval/46 codegen-16B (temp 0.8, top_p 0.95) [27]": "keeps a cache from test "
+    "to test; the labels forked for each test, and there its recursion is too deep",
 }
-"""Submissions whose label says something of the labels' environment, and what."""
+"""Where a label (group: submission) says something of the environment that it was made in, and what."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +206,7 @@ def codes(result: gradebox.SubmissionResult) -> str:
 
 
 def differences(
-    submissions: Sequence[Submission], results: Sequence[gradebox.SubmissionResult]
+    group: str, submissions: Sequence[Submission], results: Sequence[gradebox.SubmissionResult]
 ) -> tuple[list[str], list[str]]:
     """Submissions, and single tests, that pass on one side only."""
     wholes, singles = [], []
@@ -210,8 +216,8 @@ def differences(
             message = next((test.message for test in result.tests if test.message), "")
             there = submission.vector or ("passes" if submission.passes else "fails")
             line = f"{submission.where}: there {there}, here {said} {message[:200]!r}"
-            if submission.where in EXPLAINED:
-                print(f"  explained {line}: {EXPLAINED[submission.where]}")
+            if why := EXPLAINED.get(f"{group}: {submission.where}"):
+                print(f"  explained {line}: {why}")
             else:
                 wholes.append(line)
         elif submission.vector and [c == "P" for c in submission.vector] != [c == "P" for c in said]:
@@ -234,7 +240,7 @@ def compare(name: str, submissions: list[Submission], engine: gradebox.Client, t
     start = time.monotonic()
     results = grade(engine, submissions)
     elapsed_s = time.monotonic() - start
-    wholes, singles = differences(submissions, results)
+    wholes, singles = differences(name, submissions, results)
     unsteady = []
     if twice:
         again = zip(submissions, results, grade(engine, submissions), strict=True)

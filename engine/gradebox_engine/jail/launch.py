@@ -114,6 +114,7 @@ class Jail:
         self._control: socket.socket | None = None
         self._folder = tempfile.TemporaryDirectory(prefix=f"gradebox-jail-{os.getpid()}-")
         self._log = tempfile.TemporaryFile()
+        self._killed: list[int] = []
         self.base_memory_bytes = 0
 
     @property
@@ -211,8 +212,13 @@ class Jail:
 
         descriptors: channel, stdin, stdout, stderr and perhaps a peer.
         """
-        answer = self._ask(("spawn", spec), descriptors)
+        answer = self._ask(("spawn", spec, self._killed), descriptors)
+        self._killed = []
         return int(answer[1])
+
+    def reap_later(self, pid: int) -> None:
+        """A process that was killed: it is reaped with the next request, before anything new is spawned."""
+        self._killed.append(pid)
 
     def reap(self, pid: int) -> Exited:
         """Waits for a process that is dead or was killed. Raises JailDied."""

@@ -136,7 +136,7 @@ class SandboxedProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.end()
+        self.discard()
 
     def send(self, *messages: tuple[Any, ...] | bytes) -> None:
         """Sends messages; those given as bytes are `encoded` already.
@@ -281,22 +281,49 @@ class SandboxedProcess:
         finally:
             os.close(fd)
 
+    def peak_memory_bytes(self) -> int:
+        """The most memory that the process has had so far; 0 when it is gone."""
+        try:
+            fd = os.open(f"/proc/{self.host_pid}/status", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return 0
+        try:
+            _, found, rest = os.read(fd, 4096).partition(b"VmHWM:")
+            return int(rest.split(None, 1)[0]) << 10 if found else 0
+        except OSError:
+            return 0
+        finally:
+            os.close(fd)
+
+    def _kill(self) -> None:
+        if self.host_pid:
+            try:
+                os.kill(self.host_pid, signal.SIGKILL)  # a zombie until it is reaped: the number cannot be reused
+            except ProcessLookupError:
+                pass
+
+    def _close(self) -> None:
+        self._channel.close()
+        for fd in self._streams:
+            os.close(fd)
+        self._streams.clear()
+
     def end(self) -> Exited:
         """Kills the process and everything that it started, and reaps it. Raises JailDied."""
         if self.exited is None:
-            if self.host_pid:
-                try:
-                    os.kill(self.host_pid, signal.SIGKILL)  # a zombie until it is reaped: the number cannot be reused
-                except ProcessLookupError:
-                    pass
+            self._kill()
             try:
                 self.exited = self._jail.reap(self.jail_pid)
             finally:
-                self._channel.close()
-                for fd in self._streams:
-                    os.close(fd)
-                self._streams.clear()
+                self._close()
         return self.exited
+
+    def discard(self) -> None:
+        """Kills the process, unless it has ended; how it ends does not matter, so nobody waits for it."""
+        if self.exited is None and self._channel.fileno() >= 0:
+            self._kill()
+            self._jail.reap_later(self.jail_pid)
+            self._close()
 
     def finish(self) -> Exited:
         """Like `end`, for one that has ended by itself: what it wrote last is read first."""

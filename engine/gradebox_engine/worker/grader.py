@@ -190,7 +190,6 @@ class _Submission:
         undecided: list[FastTest] = []
         done = first_answer = 0
         for test in batch:
-            watch.restart()
             answers = session.answers(first_answer, len(test.trees), watch)
             done += 1
             if session.fault is not None:

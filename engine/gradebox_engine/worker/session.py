@@ -179,6 +179,8 @@ class Session:
             process.wait(watch.timeout_s(), also)
             if source is not process:
                 source.wait(0.0)
+            elif process.has_spoken:  # answers: what it does from now on is for the next test
+                watch.restart()
             if self._cancelled():
                 raise Cancelled
 
@@ -295,6 +297,6 @@ class Session:
 
     def close(self) -> None:
         """Ends the processes. Their peak memory is known from then on. Raises JailDied."""
-        exited = self.process.end()
-        self.memory_bytes = exited.memory_bytes
+        exited = self.process.exited
+        self.memory_bytes = exited.memory_bytes if exited else self.process.peak_memory_bytes()
         self._stack.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -183,15 +182,16 @@ def hostile_peer(messages: list[object]) -> object:
     judge.send("setup", "", {"entry_point": None})
     assert judge.receive() == ("ready",)
     judge.send("test", 0, "code", "answer = 424242\nassert f(lambda x: x) == answer", {})
-    deadline = time.monotonic() + 10
+    ours.settimeout(1)
     for message in messages:
-        frames.recv_frame(ours, 1 << 20)
         first = codec.encode((message, []))
-        frames.send_frame(ours, len(first).to_bytes(4, "little") + first + codec.encode(([], [], None)))
-        assert time.monotonic() < deadline
-    ours.shutdown(socket.SHUT_WR)
-    result = judge.receive()[4]["outcome"]
+        try:
+            frames.recv_frame(ours, 1 << 20)
+            frames.send_frame(ours, len(first).to_bytes(4, "little") + first + codec.encode(([], [], None, [])))
+        except OSError:  # it asks no more
+            break
     ours.close()
+    result = judge.receive()[4]["outcome"]
     judge.close()
     return result
 
