@@ -101,9 +101,9 @@ def _text(data: bytes, field: str) -> str:
 def _test(message: wire.Test, field: str, entry_point: str | None) -> CodeTest | StdioTest | CallTest | UnittestTest:
     match message.WhichOneof("kind"):
         case "code":
-            return CodeTest(_text(message.code, f"{field}.code"))
+            return CodeTest(_code(message.code, f"{field}.code"))
         case "unittest":
-            return UnittestTest(_text(message.unittest, f"{field}.unittest"))
+            return UnittestTest(_code(message.unittest, f"{field}.unittest"))
         case "stdio":
             return StdioTest(
                 stdin=_text(message.stdio.stdin, f"{field}.stdio.stdin"),
@@ -116,6 +116,13 @@ def _test(message: wire.Test, field: str, entry_point: str | None) -> CodeTest |
             return _call(message.call, f"{field}.call")
         case _:
             raise InvalidSuite(field, "has no code, stdio, call or unittest")
+
+
+def _code(data: bytes, field: str) -> str:
+    text = _text(data, field)
+    if not text.strip():
+        raise InvalidSuite(field, "is empty: every program would pass it")
+    return text
 
 
 def _checker(message: wire.Checker, field: str) -> Checker:

@@ -98,6 +98,10 @@ def _finish(module: Any) -> bool:
         _quietly(lambda: threading._shutdown())
     _quietly(lambda: __import__("atexit")._run_exitfuncs())
     flushed = _flush()
+    # As the interpreter does: what a program put in their place may not work any more without its globals.
+    streams = vars(sys)
+    for name in ("stdin", "stdout", "stderr"):
+        streams[name] = streams[f"__{name}__"]
     if module is not None:  # objects with a __del__ speak last
         namespace = module.__dict__
         names = [n for n in namespace if n != "__builtins__"]

@@ -56,7 +56,7 @@ def run_module(
     ran = passed = expected = 0
     if suite is not None:
         result = _run_suite(suite)
-        failure, ran, passed, expected = result.first, result.testsRun, result.passed, suite.countTestCases()
+        failure, ran, passed, expected = result.first, result.ran, result.passed, suite.countTestCases()
         passed += len(result.skipped)
         # A class or module whose set-up was skipped skips all of its tests at once.
         if failure is None and result.skipped and passed < expected:
@@ -140,14 +140,22 @@ def _run_suite(suite: Any) -> Any:
             super().__init__()
             self.first: BaseException | None = None
             self.passed = 0
-            self._trouble = False
+            self.ran = 0
+            self._skipped = False
 
         def startTest(self, test: Any) -> None:
-            self._trouble = False
+            self._skipped = False
             super().startTest(test)
 
+        def stopTest(self, test: Any) -> None:
+            self.ran += not self._skipped
+            super().stopTest(test)
+
+        def addSkip(self, test: Any, reason: str) -> None:
+            self._skipped = True
+            super().addSkip(test, reason)
+
         def _failed(self, error: Any) -> None:
-            self._trouble = True
             self.first = self.first or error[1]
 
         def addError(self, test: Any, err: Any) -> None:
@@ -167,7 +175,6 @@ def _run_suite(suite: Any) -> Any:
             self.passed += 1
 
         def addUnexpectedSuccess(self, test: Any) -> None:
-            self._trouble = True
             self.first = self.first or AssertionError("unexpected success")
 
     result = Result()

@@ -38,10 +38,10 @@ _BCB = "solutions_bigcodebench: BigCodeBench"
 _HE92 = "gentests_gpt35_on_mixed: HumanEval/92"
 EXPLAINED = {
     **{f"{_BCB}/{n} canonical": _BINARIES for n in (14, 15, 16, 18, 350, 459, 562, 785, 1028)},
-    **{f"{_BCB}/{n} canonical": _SLOW_THERE for n in (0, 195, 220, 1101)},
+    **{f"{_BCB}/{n} canonical": _SLOW_THERE for n in (0, 195, 220)},
     f"{_BCB}/147 canonical": "makes a network socket: programs here have none",
     f"{_BCB}/394 canonical": "calls assertEquals, which Python has until 3.11",
-    f"{_BCB}/832 canonical": "expects that a folder in / can be made: the labels' user was root",
+    f"{_BCB}/832 canonical": "expects that a folder in / cannot be made; for the labels' user, root, it could",
     f"{_HE92} AgentCoder:gpt-3.5-turbo-1106 (n=5) [3]": _IS_INTEGER,
     f"{_HE92} code-cushman-001 (n=10) [2]": _IS_INTEGER,
     f"{_HE92} code-cushman-001 (n=10) [9]": _IS_INTEGER,

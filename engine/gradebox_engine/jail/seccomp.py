@@ -44,6 +44,12 @@ clone3 openat2 io_uring_setup io_uring_enter io_uring_register fchmodat2 futex_w
 futex_requeue mseal cachestat process_madvise map_shadow_stack memfd_secret memfd_create pidfd_open
 """.split()
 
+# Extended attributes: scratch files have none, and copying a file takes "not supported", but no other refusal.
+_ENOTSUP = """
+getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr setxattr lsetxattr fsetxattr removexattr lremovexattr
+fremovexattr
+""".split()
+
 # prctl: names and harmless questions. Not PR_SET_MM, PR_SET_SECCOMP, PR_SCHED_CORE, PR_SET_CHILD_SUBREAPER.
 _PRCTL_ALLOWED = (1, 2, 3, 15, 16, 23, 39, 0x53564D41)
 # ioctl: what files, pipes and "is it a terminal?" need. Not TIOCSTI, TIOCLINUX.
@@ -101,6 +107,7 @@ def common_filter() -> bytes:
     policy.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
     _allow(policy, [*_ALLOWED, *_MORE_PROCESSES, *_FOR_THE_FORK_SERVER, "clone"])
     _allow(policy, _ENOSYS, pyseccomp.ERRNO(errno.ENOSYS))
+    _allow(policy, _ENOTSUP, pyseccomp.ERRNO(errno.ENOTSUP))
     for option in (*_PRCTL_ALLOWED, *_PRCTL_FOR_THE_FORK_SERVER):
         policy.add_rule(pyseccomp.ALLOW, "prctl", arg(0, eq, option))
     for request in _IOCTL_ALLOWED:

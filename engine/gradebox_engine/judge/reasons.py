@@ -33,6 +33,10 @@ _PROCESS = {
 _CHANGING = frozenset("update pop setdefault clear append insert extend remove".split())
 
 
+# Parts of the process that a program changes and a test asks for; the oracle's own would say nothing.
+_STATE = ("sys.path", "sys.modules")
+
+
 def beside_program(tree: ast.Module, program: frozenset[str]) -> str | None:
     """The reason for which this test has to run beside the program, else None.
 
@@ -64,6 +68,8 @@ def _reason(node: ast.AST, modules: dict[str, str], program: frozenset[str]) -> 
     match node:
         case ast.Attribute(attr=attr) if attr in _INTERNALS:
             return f"looks at {attr}"
+        case ast.Attribute() if _path(node, modules) in _STATE:
+            return f"looks at {_path(node, modules)}"
         case ast.FunctionDef() | ast.AsyncFunctionDef() if fixture := _fixture(node):
             return f"the fixture {fixture}"
         case ast.ClassDef(bases=bases, keywords=keywords):
@@ -135,7 +141,7 @@ def _called(node: ast.Call, func: ast.expr, modules: dict[str, str], program: fr
     if (
         name in _CHANGING
         and isinstance(func, ast.Attribute)
-        and _path(func.value, modules) in ("os.environ", "sys.path", "sys.modules", "sys.argv")
+        and _path(func.value, modules) in (*_STATE, "os.environ", "sys.argv")
     ):
         return "changes the process"
     if name == "catch_warnings" and any(k.arg == "record" and not _is_false(k.value) for k in node.keywords):

@@ -144,6 +144,13 @@ class Taint:
                 if objects and name in _ORDERING:
                     owner = [func.value] if isinstance(func, ast.Attribute) else []
                     return any(self.of(region, a) for a in [*owner, *args])
+            # Hashed and looked up: that asks the program's objects whether they are equal.
+            case ast.Dict(keys=keys):
+                return objects and any(key is not None and self.of(region, key) for key in keys)
+            case ast.Set(elts=elements):
+                return objects and any(self.of(region, element) for element in elements)
+            case ast.SetComp(elt=key) | ast.DictComp(key=key) | ast.Subscript(slice=key):
+                return objects and self.of(region, key)
         return False
 
     def _two(self, region: _Region, nodes: list[ast.expr]) -> bool:

@@ -127,6 +127,10 @@ def test_what_an_honest_program_may_do_at_load_and_still_be_graded(bench: Bench)
 from __future__ import annotations
 import sys, gc, threading, atexit, linecache, inspect, pickle, typing, builtins, time, socket, struct
 from dataclasses import dataclass
+@dataclass
+class D:
+    x: int = 1
+FOUND = pickle.loads(pickle.dumps(D())).x, typing.get_type_hints(D), __name__
 sys.setrecursionlimit(10**6)
 gc.disable()
 print("x" * 10000)
@@ -137,14 +141,10 @@ builtins.open = builtins.print = builtins.iter = None
 sys.modules["struct"] = sys.modules["socket"] = sys.modules["time"] = None
 time.process_time_ns = time.monotonic_ns = struct.pack = None
 socket.socket.sendall = socket.socket.recv = None
-@dataclass
-class D:
-    x: int = 1
 if __name__ == "__main__": raise SystemExit("must not run")
 SOURCE = None
 def f(n): return 0 if n == 0 else 1 + f(n - 1)
-def g(): return pickle.loads(pickle.dumps(D())).x, typing.get_type_hints(D), __name__, sys.modules[__name__].f is f
-def h(): return inspect.getsource(f)
+def g(): return (*FOUND, sys.modules[__name__].f is f)
 """
     found = answers(bench, source, [call("f", 5000), call("g")])
     assert found == [("value", 5000), ("value", (1, {"x": int}, "program", True))]
@@ -296,7 +296,7 @@ PATCHED = (
 def test_tests_beside_the_program(bench: Bench) -> None:
     assert bench.beside(PATCHED, [PATCHES])[0]["outcome"] == "passed"
     broken = bench.beside(PATCHED.replace("upper", "lower"), [PATCHES])[0]
-    assert (broken["outcome"], broken["ran"]) == ("failed", 7)
+    assert (broken["outcome"], broken["ran"]) == ("failed", 6)
     code = [
         "import program\nprogram.helper = lambda: 5\nassert use() == 5",
         "helper = lambda: 6\nassert use() == 6",
