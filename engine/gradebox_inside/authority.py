@@ -49,6 +49,13 @@ class Authority:
         """The globals that were asked for by name and are other objects now."""
         return []
 
+    def follow_random(self, own: Any, state: Any) -> Any:
+        """Takes over the other side's state of `random`; returns the state that is in force then."""
+        import random
+
+        random.setstate(state)
+        return state
+
     def forget_names(self, names: list[str]) -> None:
         """The other side's globals of these names are other objects now."""
 
@@ -174,18 +181,51 @@ _CLOSED = (
 )
 
 
+_MAX_TWISTS = 64  # of 624 numbers each
+
+
+def _drawn_from(own: Any, state: Any) -> bool:
+    """Whether a state of `random` comes from another one by drawing numbers."""
+    import random
+
+    if type(state) is not tuple or len(state) != 3 or type(state[1]) is not tuple or state[0] != own[0]:
+        return False
+    words, position = state[1][:-1], state[1][-1]
+    if words == own[1][:-1]:
+        return type(position) is int and position >= own[1][-1]
+    generator = random.Random()
+    generator.setstate((own[0], (*own[1][:-1], len(words)), None))
+    for _ in range(_MAX_TWISTS):
+        generator.getrandbits(32)
+        if generator.getstate()[1][:-1] == words:
+            return True
+        generator.setstate((own[0], (*generator.getstate()[1][:-1], len(words)), None))
+    return False
+
+
 class OracleAuthority(Authority):
     """The oracle's side: the program may use what the test passed to it, and nothing else."""
 
     def __init__(self, test_modules: frozenset[str]) -> None:
         super().__init__()
         self._test_modules = test_modules
-        self.names: dict[str, Any] = {}  # the program's globals that were asked for
+        self.names: dict[str, Any] = {}  # the builtins of the tests, with the program's globals among them
+        self.asked: set[str] = set()  # which of the names are the program's
         self.stop_iteration = False  # the test speaks of StopIteration: the program may raise it from any call
+
+    def follow_random(self, own: Any, state: Any) -> Any:
+        """The program may have drawn numbers, but must not choose the ones that the test draws next."""
+        import random
+
+        if own is None or not _drawn_from(own, state):
+            return random.getstate()
+        return super().follow_random(own, state)
 
     def forget_names(self, names: list[str]) -> None:
         for name in names:
-            self.names.pop(name, None)
+            if name in self.asked:  # never a builtin: the program would be asked what `len` is
+                self.asked.discard(name)
+                self.names.pop(name, None)
 
     def resolve(self, what: str, name: str) -> Any:
         return trusted_module(name) if what == "module" else trusted_object(name)

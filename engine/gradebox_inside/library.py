@@ -16,6 +16,7 @@ globals()["__builtins__"] = vars(builtins).copy()  # programs patch builtins; fu
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 # Modules whose functions and classes the oracle uses in place of the program's.
@@ -38,6 +39,25 @@ _REFUSED_BUILTINS = frozenset(
     " super print".split()
 )
 _TEST_FRAMEWORKS = ("unittest", "pytest", "_pytest", "doctest", "mock", "gradebox_inside")
+
+
+def _own(module: str, name: str = "") -> Callable[[], Any]:
+    def find() -> Any:
+        found = trusted_module(module)
+        return getattr(found, name) if name else found
+
+    return find
+
+
+# What tests check answers with. A test that does not import them itself relies on the program's import; where the
+# program has some object of its own under the name, the test still gets the real one.
+CHECKING_NAMES: dict[str, Callable[[], Any]] = {
+    name: _own(name)
+    for name in (
+        "os sys re json math cmath itertools functools collections operator statistics datetime decimal fractions"
+        " copy time random tempfile shutil pathlib glob csv io hashlib base64 struct uuid pickle inspect types"
+    ).split()
+} | {"isclose": _own("math", "isclose"), "deepcopy": _own("copy", "deepcopy")}
 
 
 def library_name(value: Any) -> str:

@@ -24,10 +24,10 @@ from gradebox_inside.describe import TEST_FILE, error_info
 from gradebox_inside.encode import encode
 from gradebox_inside.frames import Channel
 from gradebox_inside.judgement import OracleJudgement
-from gradebox_inside.library import library_name, module_name
+from gradebox_inside.library import CHECKING_NAMES, library_name, module_name
 from gradebox_inside.peer import Gone, Peer
 from gradebox_inside.program import own_depth
-from gradebox_inside.proxies import RemoteMeta
+from gradebox_inside.proxies import RemoteMeta, is_remote
 from gradebox_inside.stdio import open_streams
 from gradebox_inside.tests_run import outcome, run_code, run_module
 from gradebox_inside.values import Budget
@@ -104,9 +104,27 @@ class Oracle:
         except NameError:
             self._peer.last_error = None
             raise KeyError(name) from None
+        if name in CHECKING_NAMES and name != self._entry and (is_remote(value) or isinstance(value, RemoteMeta)):
+            value = CHECKING_NAMES[name]()
         self._name(value)
-        self._names[name] = value
+        self._keep(name, value)
         return value
+
+    def _keep(self, name: str, value: Any) -> None:
+        self._names[name] = value
+        self._authority.asked.add(name)
+
+    def _tell_seeds(self) -> None:
+        """A seed goes to the program also when it is the one that was last told."""
+        import random
+
+        seed = random.seed
+
+        def seeding(*arguments: Any, **named: Any) -> None:
+            self._peer.tell_random()
+            seed(*arguments, **named)
+
+        random.seed = seeding
 
     def _name(self, value: Any) -> None:
         if isinstance(value, RemoteMeta):
@@ -123,14 +141,16 @@ class Oracle:
     def set_up(self, source: str, options: dict[str, Any]) -> tuple[Any, ...]:
         """Executes the tests' set-up; tests see what it defines."""
         self._entry = options.get("entry_point")
-        self._peer.share_random = bool(options.get("share_random"))
+        if options.get("share_random"):
+            self._peer.share_random = True
+            self._tell_seeds()
         self._base = self._namespace()
         error: BaseException | None = None
         try:
             if self._entry:
                 value = self._peer.request("entry", self._entry)
                 self._name(value)
-                self._names[self._entry] = value
+                self._keep(self._entry, value)
         except NameError:
             pass
         except BaseException as problem:
@@ -162,7 +182,7 @@ class Oracle:
         result = outcome(error, ran)
         if self._peer.closed or isinstance(error, Gone):
             result["outcome"] = "program_gone"
-        elif error is not None and self._peer.over_budget:
+        elif self._peer.over_budget:
             result["outcome"] = "over_budget"
         if error is not None:
             result["program_raised"] = error is self._peer.last_error

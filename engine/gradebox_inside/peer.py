@@ -60,7 +60,7 @@ class Peer:
         self._lock = RLock()
         self._proxies = Proxies(self)
         self._inbox: Any = None
-        self._random_sent: Any = None
+        self._random_seen: Any = None
         self.handles = Handles()
         self.judgement = judgement
         self.authority = authority
@@ -198,8 +198,9 @@ class Peer:
             self._sharing.received(forgotten)
             for handle in released:
                 self.handles.release(handle)
-            if state is not None:
-                self._set_random_state(state)
+            if state is not None and (self.share_random or self.follows_random):
+                self._random_seen = self.authority.follow_random(self._random_seen, state)
+                self.share_random = True
             if renamed:
                 self.authority.forget_names(renamed)
             if type(body) is not tuple or type(body[0]) is not str:
@@ -209,22 +210,19 @@ class Peer:
             raise Gone(f"protocol: {error}") from None
         self._inbox = body
 
+    def tell_random(self) -> None:
+        """The other side is told the state of `random` with the next message, whatever it was told before."""
+        self._random_seen = None
+
     def _random_state(self) -> Any:
+        """The state of `random`, if this side has drawn or seeded since it was last told."""
         if not self.share_random or (random := _modules.get("random")) is None:
             return None
         state = random.getstate()
-        if state == self._random_sent:
+        if state == self._random_seen:
             return None
-        self._random_sent = state
+        self._random_seen = state
         return state
-
-    def _set_random_state(self, state: Any) -> None:
-        if self.share_random or self.follows_random:
-            import random
-
-            self.share_random = True
-            random.setstate(state)
-            self._random_sent = state
 
 
 def program_peer(channel: Channel, module: Any) -> Peer:

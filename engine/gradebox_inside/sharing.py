@@ -40,6 +40,7 @@ def _own_references() -> int:
 
 
 _OWN = _own_references()
+_KEPT = 256
 _NESTING = (list, dict, set, deque)
 
 
@@ -115,6 +116,9 @@ class Sharing:
                 if child not in kept:
                     kept.add(child)
                     stack.append(child)
+        if len(kept) > _KEPT:  # every message looks at all of them: the oldest become copies
+            recent = {*list(self._memo.objects)[-_KEPT:], *self._memo.visits}
+            kept &= recent
         forgotten = [number for number in self._memo.objects if number not in kept]
         for number in forgotten:
             self._memo.drop(number)

@@ -27,6 +27,7 @@ import gradebox
 type Row = dict[str, Any]
 
 LIMITS = {"cpu_time_s": 2.0, "memory_bytes": 1 << 30}
+SOLUTION_LIMITS = LIMITS | {"cpu_time_s": 10.0}  # right, however slow; nobody wrote down under which limit
 MODULE_LIMITS = {"cpu_time_s": 20.0, "memory_bytes": 1 << 30, "processes": 16}  # many tests in one
 DEFAULT_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 PROGRAMS_A_CALL = 100
@@ -41,6 +42,7 @@ EXPLAINED = {
     **{f"{_BCB}/{n} canonical": _SLOW_THERE for n in (0, 195, 220)},
     f"{_BCB}/147 canonical": "makes a network socket: programs here have none",
     f"{_BCB}/394 canonical": "calls assertEquals, which Python has until 3.11",
+    f"{_BCB}/1101 canonical": "starts `python`, a name that the labels had not on their PATH",
     f"{_BCB}/832 canonical": "expects that a folder in / cannot be made; for the labels' user, root, it could",
     f"{_HE92} AgentCoder:gpt-3.5-turbo-1106 (n=5) [3]": _IS_INTEGER,
     f"{_HE92} code-cushman-001 (n=10) [2]": _IS_INTEGER,
@@ -133,7 +135,7 @@ def verified(data: Data, name: str) -> Iterator[Submission]:
             continue
         modules = row.get("test_style") == "unittest"
         tests = [{"unittest": test} for test in row["tests"]] if modules else row["tests"]
-        problem = _problem(row, tests, MODULE_LIMITS if modules else LIMITS)
+        problem = _problem(row, tests, MODULE_LIMITS if modules else SOLUTION_LIMITS)
         prompt = row.get("prompt", "") if name in COMPLETIONS else ""
         known = str(row["canonical_verified"])
         if known != "None" and row["canonical_solution"]:

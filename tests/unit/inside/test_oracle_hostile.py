@@ -94,6 +94,9 @@ NEVER = [
     ("def f(g):\n    try: g()\n    except ValueError as e: return e.__traceback__.tb_next.tb_frame.f_globals['answer']",
      "answer = 5\ndef g(): raise ValueError\nassert f(g) == answer"),
     ("import unittest\ndef f(): return unittest.mock.ANY", "assert f() == 5"),
+    ("class json:\n    @staticmethod\n    def loads(s): return 5\ndef f(): return '1'", "assert json.loads(f()) == 5"),
+    ("class M:\n    def __getattr__(s, n): return lambda *a, **k: True\nos = M()\ndef f(): return ''", "assert os.path.exists(f())"),
+    ("def isclose(*a): return True\ndef f(): return 0", "assert isclose(f(), 1.5)"),
     ("def f(x): x.answer = 1\nclass Meta(type):\n    def __eq__(c, o): return True\n    __hash__ = type.__hash__\n"
      "class C(metaclass=Meta): pass\ndef g(): return C", "assert g() == int"),
     ("class E(Exception):\n    def __eq__(s, o): return True\ndef f(): return E()", "assert f() == 5"),
@@ -187,13 +190,28 @@ def hostile_peer(messages: list[object]) -> object:
         first = codec.encode((message, []))
         try:
             frames.recv_frame(ours, 1 << 20)
-            frames.send_frame(ours, len(first).to_bytes(4, "little") + first + codec.encode(([], [], None, [])))
+            frames.send_frame(
+                ours, len(first).to_bytes(4, "little") + first + codec.encode(([], [], None, ["len", "f", "abs"]))
+            )
         except OSError:  # it asks no more
             break
     ours.close()
     result = judge.receive()[4]["outcome"]
     judge.close()
     return result
+
+
+def test_the_program_does_not_choose_the_numbers_that_a_test_draws(bench: Bench) -> None:
+    program = (
+        "import random\nfixed = random.Random(0).getstate()\n"
+        "def f(x): random.setstate(fixed); return x\ndef draw(n): return [random.random() for _ in range(n)]\n"
+    )
+    choose = "import random\nrandom.seed(5)\nf(1)\na = random.random()\nf(1)\nassert a != random.random()"
+    follow = (
+        "import random\nfor n in (1, 700):\n    random.seed(n)\n    drawn = draw(n) + [random.random()]\n"
+        "    random.seed(n)\n    assert drawn == [random.random() for _ in range(n + 1)]"
+    )
+    assert [r["outcome"] for r in bench.oracle(program, [choose, follow], share_random=True)] == ["passed"] * 2
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def loading(source: bytes) -> Any:
 
 def test_calls(bench: Bench) -> None:
     source = "K = 3\ndef f(a, b=2, *c, d=1): return a + b + d\ndef boom(): raise ValueError('no')\n"
-    nested = ("call", ("name", "f"), [call("f", 1)], {})
+    nested: Any = ("call", ("name", "f"), [call("f", 1)], {})
     trees = [
         call("f", 1),
         call("f", 1, d=5),
@@ -66,7 +66,7 @@ def test_calls(bench: Bench) -> None:
 
 
 def test_entry_points(bench: Bench) -> None:
-    tree = ("call", ("entry", "solve"), [("const", 4)], {})
+    tree: Any = ("call", ("entry", "solve"), [("const", 4)], {})
     for source in (
         "def solve(x): return x * 2",
         "class Solution:\n    def solve(self, x): return x * 2",
