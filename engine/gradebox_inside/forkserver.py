@@ -27,6 +27,7 @@ import socket
 import sys
 
 from gradebox_inside import codec, oracle, program, sandbox, stdio
+from gradebox_inside.immortal import immortalise
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def _warm(modules: list[str]) -> None:
     _warm_streams()
     # Frozen, the collector never writes to these objects' headers in a child, so their pages stay shared.
     gc.collect()
+    immortalise()
     gc.freeze()
     gc.disable()
 
