@@ -241,8 +241,10 @@ class _Planner:
 
 def _mentions(source: str, tree: ast.Module | None, words: frozenset[str]) -> bool:
     """Whether any of the words is a name in the source; where it was not parsed, whether it may be."""
+    if not any(word in source for word in words):
+        return False
     if tree is None:
-        return any(word in source for word in words)
+        return True
     for node in ast.walk(tree):
         match node:
             case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
