@@ -18,6 +18,7 @@ _ROUNDS = 6
 _FOLLOWED = (
     *(ast.Assign, ast.AugAssign, ast.AnnAssign, ast.NamedExpr, ast.For, ast.comprehension, ast.withitem),
     *(ast.Return, ast.Call, ast.Compare, ast.BinOp, ast.Assert, ast.FunctionDef, ast.AsyncFunctionDef),
+    *(ast.Dict, ast.Set, ast.DictComp, ast.SetComp, ast.Subscript),
 )
 type _Region = ast.FunctionDef | ast.AsyncFunctionDef | None
 
