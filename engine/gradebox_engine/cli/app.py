@@ -76,8 +76,8 @@ def demo(
     ] = None,
     limit: Annotated[
         int,
-        typer.Option(min=0, help="With --data: programs per file; 0 grades all of them."),
-    ] = 400,
+        typer.Option(min=0, help="With --data: programs per file, on their first tests; 0 grades all on all."),
+    ] = 100,
     workers: Workers = None,
     json: Json = False,
 ) -> int:

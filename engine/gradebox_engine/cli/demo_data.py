@@ -39,7 +39,10 @@ class Match:
 
 
 def demo_data(folder: Path, *, limit: int, workers: int | None, as_json: bool) -> int:
-    """Grades at most `limit` programs a pair of files (0: all), spread evenly over them."""
+    """Grades at most `limit` programs a pair of files, spread evenly over them, on a problem's first tests.
+
+    With 0, all programs on all tests.
+    """
     problem_files = _files(folder / "problems")
     sample_files = _files(folder / "samples")
     if not problem_files:
@@ -53,7 +56,7 @@ def demo_data(folder: Path, *, limit: int, workers: int | None, as_json: bool) -
                 for match in _matches(file, problems, sample_files, limit):
                     tally = Tally()
                     with progress_bar(match.submissions) as advance:
-                        for _, labels in grade_units(engines, to_units(match.rows), problems):
+                        for _, labels in grade_units(engines, to_units(match.rows), problems, brief=limit > 0):
                             tally.add(labels)
                             overall.add(labels)
                             advance(len(labels))
