@@ -20,6 +20,7 @@ import gradebox
 engine = gradebox.Engine(workers=2)
 engine.grade([{GOOD!r}], tests=["assert f(1) == 2"])
 print(engine._client._process._process.pid, flush=True)
+sys.stdin.readline()
 """
 
 pytestmark = pytest.mark.usefixtures("jails")
@@ -31,15 +32,19 @@ class Owner:
     def __init__(self, then: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-c", OWNER + then],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        assert self.process.stdout is not None
+        assert self.process.stdin is not None and self.process.stdout is not None
         front = psutil.Process(int(self.process.stdout.readline()))
         self.folder = os.path.dirname(front.cmdline()[-3].removeprefix("unix:"))
+        # An engine is ready with its first worker: wait for front, both workers and their jails.
+        assert wait_until(lambda: len(front.children(recursive=True)) >= 2 * 2)
         self.family = [front, *front.children(recursive=True)]
-        assert len(self.family) >= 1 + 2 * 2  # front, workers, their jails
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
 
     def __enter__(self) -> Self:
         return self

@@ -9,6 +9,16 @@ import psutil
 import gradebox
 
 
+def _engines() -> list[int]:
+    """The pids of the embedded engines of this process."""
+    found = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):  # one that has ended is still listed until it is waited for
+            if "serve" in child.cmdline():
+                found.append(child.pid)
+    return found
+
+
 def _jailed_servers(engine_pid: int) -> list[psutil.Process]:
     """The fork servers of an engine's jails: the processes right below its nsjails."""
     servers = []
@@ -21,15 +31,15 @@ def _jailed_servers(engine_pid: int) -> list[psutil.Process]:
 def test_jails_that_are_killed_cost_no_result(jails: None) -> None:
     program = "def f(x):\n    return sum(range(20000)) * 0 + x + 1\n"
     with gradebox.Engine(workers=2) as engine:
-        mine = [p for p in psutil.Process().children() if "serve" in p.cmdline()]
+        mine = _engines()[-1]
         stop = threading.Event()
         killed = 0
 
         def kill() -> None:
             nonlocal killed
             while not stop.wait(1.5):
-                with contextlib.suppress(psutil.NoSuchProcess):  # programs come and go while the tree is read
-                    for server in _jailed_servers(mine[-1].pid)[:1]:
+                with contextlib.suppress(psutil.Error):  # programs come and go while the tree is read
+                    for server in _jailed_servers(mine)[:1]:
                         server.kill()
                         killed += 1
 
