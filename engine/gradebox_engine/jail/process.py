@@ -268,32 +268,28 @@ class SandboxedProcess:
         except OSError:  # a dead process whose clock is gone
             return 0.0
 
-    def queued_s(self) -> float:
-        """How long its main thread has waited for a processor so far: the machine's load, not its own doing."""
+    def _read_proc(self, name: str) -> bytes:
+        """A file of the process in the host's /proc; empty when the process is gone."""
         try:
-            fd = os.open(f"/proc/{self.host_pid}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(f"/proc/{self.host_pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
-            return 0.0
+            return b""
         try:
-            return int(os.read(fd, 256).split()[1]) / 1e9
-        except (OSError, IndexError):
-            return 0.0
+            return os.read(fd, 4096)
+        except OSError:
+            return b""
         finally:
             os.close(fd)
 
+    def queued_s(self) -> float:
+        """How long its main thread has waited for a processor so far: the machine's load, not its own doing."""
+        fields = self._read_proc("schedstat").split()
+        return int(fields[1]) / 1e9 if len(fields) > 1 else 0.0
+
     def peak_memory_bytes(self) -> int:
         """The most memory that the process has had so far; 0 when it is gone."""
-        try:
-            fd = os.open(f"/proc/{self.host_pid}/status", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return 0
-        try:
-            _, found, rest = os.read(fd, 4096).partition(b"VmHWM:")
-            return int(rest.split(None, 1)[0]) << 10 if found else 0
-        except OSError:
-            return 0
-        finally:
-            os.close(fd)
+        _, found, rest = self._read_proc("status").partition(b"VmHWM:")
+        return int(rest.split(None, 1)[0]) << 10 if found else 0
 
     def _kill(self) -> None:
         if self.host_pid:

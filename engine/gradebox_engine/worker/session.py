@@ -23,7 +23,7 @@ from gradebox_inside import codec
 from gradebox_inside.calls import split_answer
 
 ORACLE_MEMORY_BYTES = 512 << 20
-_TASKS = 64  # threads, for each of program and oracle
+THREADS = 64  # threads, for each of program and oracle
 _SERVED_TIMEOUT_S = 2.0
 _LONGEST_US = 10**12
 # Answers of one process in all: decoding them is the worker's time, which no limit of the program's counts.
@@ -114,7 +114,7 @@ class Session:
         limits, suite = self._limits, self._suite
         self._jail.limit(
             limits.memory_bytes + (ORACLE_MEMORY_BYTES if with_oracle else 0),
-            limits.processes + _TASKS * (2 if with_oracle else 1),
+            limits.processes + THREADS * (2 if with_oracle else 1),
         )
         peer = None
         if with_oracle:
@@ -179,8 +179,6 @@ class Session:
             process.wait(watch.timeout_s(), also)
             if source is not process:
                 source.wait(0.0)
-            elif process.has_spoken:  # answers: what it does from now on is for the next test
-                watch.restart()
             if self._cancelled():
                 raise Cancelled
 
@@ -206,6 +204,8 @@ class Session:
             payload = self._next_payload(watch, self.process) if self.fault is None else None
             if payload is None:
                 break
+            if not self.process.has_spoken:  # what it does from now on is for the next answer
+                watch.restart()
             answer = Answer(payload)
             self._answer_bytes += len(payload)
             if answer.index != index:

@@ -15,10 +15,8 @@ from gradebox_engine.judge.suite import Verdict
 from gradebox_engine.judge.text import shorten
 from gradebox_engine.limits import Limits
 from gradebox_engine.worker.outcome import load_fault
-from gradebox_engine.worker.session import Cancelled
+from gradebox_engine.worker.session import THREADS, Cancelled
 from gradebox_engine.worker.watch import Fault, OomWatch, Watch, cause_of_death
-
-_TASKS = 64
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ def _input_file(data: bytes) -> int:
 
 def run(jail: Jail, source: bytes, stdin: bytes, limits: Limits, oom: OomWatch, cancelled: Callable[[], bool]) -> Ran:
     """Runs `source` as `__main__`. Raises JailDied, Cancelled."""
-    jail.limit(limits.memory_bytes, limits.processes + _TASKS)
+    jail.limit(limits.memory_bytes, limits.processes + THREADS)
     input_fd = _input_file(stdin)
     try:
         process = SandboxedProcess.start(jail, limits, stdin=input_fd, keep_output=True)
