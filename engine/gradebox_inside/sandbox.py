@@ -32,6 +32,7 @@ _SYS_CLONE = {"x86_64": 56, "aarch64": 220}[_MACHINE]
 SIGCHLD = 17
 CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID = 0x00200000, 0x01000000
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWPID = 0x00020000, 0x08000000, 0x20000000
+NAMESPACES = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWPID
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOSYMFOLLOW = 1, 2, 4, 8, 256
 
@@ -116,6 +117,9 @@ class _CapData(ctypes.Structure):
     _fields_ = [("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32)]
 
 
+_CAP_HEADER, _NO_CAPABILITIES = _CapHeader(0x20080522, 0), (_CapData * 2)()
+
+
 def limit_for_all() -> None:
     """The limits that are the same for every program: the fork server's own, which its children inherit."""
     for which, value in (
@@ -129,11 +133,11 @@ def limit_for_all() -> None:
 
 def make_capabilities_final() -> None:
     """Empties the inheritable and the bounding set: what the fork server forks can never gain a capability by exec."""
-    header, data = _CapHeader(0x20080522, 0), (_CapData * 2)()
-    _check(_libc.capget(ctypes.byref(header), data), "capget")
+    data = (_CapData * 2)()
+    _check(_libc.capget(ctypes.byref(_CAP_HEADER), data), "capget")
     for half in data:
         half.inheritable = 0
-    _check(_libc.capset(ctypes.byref(header), data), "capset")
+    _check(_libc.capset(ctypes.byref(_CAP_HEADER), data), "capset")
     capability = 0
     try:
         while True:
@@ -189,10 +193,32 @@ def _limit(spec: dict[str, Any]) -> None:
         resource.setrlimit(which, (value, value))
 
 
+def _private_proc() -> None:
+    """Its own /proc: only its own processes, only the per-process files, nothing that can be written."""
+    mount(b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, b"subset=pid,hidepid=invisible")
+
+
+def _take_uid(spec: dict[str, Any]) -> None:
+    """Another uid than the fork server's. It clears the capabilities, too; `_drop_capabilities` does not rely on it."""
+    os.setgroups([])
+    os.setresgid(spec["uid"], spec["uid"], spec["uid"])
+    os.setresuid(spec["uid"], spec["uid"], spec["uid"])
+    prctl(PR_SET_DUMPABLE, 1)  # changing the uid took /proc/self/fd (that is, /dev/stdin) away
+
+
+def _drop_capabilities() -> None:
+    _check(_libc.capset(ctypes.byref(_CAP_HEADER), _NO_CAPABILITIES), "capset")
+
+
+def _no_new_privileges() -> None:
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+
+
 def enter(spec: dict[str, Any], descriptors: list[int], bpf: bytes) -> None:
     """The checklist that a fresh clone walks from fork server to sandboxed process. Raises OSError.
 
     spec: uid, disk_bytes, memory_bytes, processes, scratch_of (a pid to share files with, or 0).
+    Each step is a layer of its own: tests/sandbox/test_layers.py tries every one of them with the others off.
     """
     os.setsid()  # no controlling terminal, no process group of the fork server's
     _move_descriptors(descriptors)
@@ -200,16 +226,13 @@ def enter(spec: dict[str, Any], descriptors: list[int], bpf: bytes) -> None:
         _shared_files(spec["scratch_of"])
     else:
         _private_files(spec)
-    # Its own /proc: only its own processes, only the per-process files, nothing that can be written.
-    mount(b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, b"subset=pid,hidepid=invisible")
+    _private_proc()
     _limit(spec)
     os.chdir("/tmp")
     os.umask(0o022)
-    os.setgroups([])
-    os.setresgid(spec["uid"], spec["uid"], spec["uid"])
-    os.setresuid(spec["uid"], spec["uid"], spec["uid"])  # clears every capability
-    prctl(PR_SET_DUMPABLE, 1)  # changing the uid took /proc/self/fd (that is, /dev/stdin) away
-    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    _take_uid(spec)
+    _drop_capabilities()
+    _no_new_privileges()
     load_filter(bpf)
 
 
@@ -227,7 +250,7 @@ def _refuse(channel: int, error: BaseException) -> None:
 def spawn(spec: dict[str, Any], descriptors: list[int], bpf: bytes) -> int:
     """Clones and sandboxes. Returns the child's pid in the parent; 0 in the child, which is sandboxed by then."""
     shared = bool(spec["scratch_of"])
-    pid = clone(CLONE_NEWPID | CLONE_NEWIPC | (0 if shared else CLONE_NEWNS))
+    pid = clone(NAMESPACES & ~CLONE_NEWNS if shared else NAMESPACES)
     if pid:
         return pid
     try:

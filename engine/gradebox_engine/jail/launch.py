@@ -68,7 +68,8 @@ class Exited:
     memory_bytes: int
 
 
-def _config(image: Image, root: Path, index: int) -> NsJailConfig:
+def nsjail_config(image: Image, root: Path, index: int) -> NsJailConfig:
+    """What nsjail is told: namespaces, ids, limits, mounts, system call policy, the fork server's command."""
     base = _HOST_UID_BASE + (os.getpid() * 8 + index % 8) * 4
     ids = [IdMap("0", str(base)), IdMap(str(PROGRAM_UID), str(base + 1)), IdMap(str(ORACLE_UID), str(base + 2))]
     hard = RLimitType.HARD  # the sandbox sets every program's own limits
@@ -137,7 +138,7 @@ class Jail:
         rootfs.build(self.image, root)
         os.chmod(self._folder.name, 0o755)
         config_file = Path(self._folder.name) / "nsjail.cfg"
-        to_file(_config(self.image, root, self._index), config_file)
+        to_file(self._config(root), config_file)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.settimeout(_START_TIMEOUT_S)
         group = self._group
@@ -160,6 +161,9 @@ class Jail:
         self._ask(("config", seccomp.common_filter(), filters, list(self.image.warm_modules)))
         ours.settimeout(_ANSWER_TIMEOUT_S)
         self.base_memory_bytes = group.memory_bytes()
+
+    def _config(self, root: Path) -> NsJailConfig:
+        return nsjail_config(self.image, root, self._index)
 
     def _ask(self, request: tuple[Any, ...], descriptors: tuple[int, ...] = ()) -> tuple[Any, ...]:
         assert self._control is not None

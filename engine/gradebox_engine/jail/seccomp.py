@@ -56,7 +56,7 @@ _PRCTL_ALLOWED = (1, 2, 3, 15, 16, 23, 39, 0x53564D41)
 _IOCTL_ALLOWED = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 
 # The fork server's own: namespaces, mounts and identities of the sandboxes that it makes. No program keeps these.
-_FOR_THE_FORK_SERVER = "mount setns unshare setgroups setresuid setresgid".split()
+_FOR_THE_FORK_SERVER = "mount setns unshare setgroups setresuid setresgid capset".split()
 _PRCTL_FOR_THE_FORK_SERVER = (4, 22, 38)  # PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS
 
 _MORE_PROCESSES = ("execve", "execveat", "vfork", "fork")
