@@ -1,20 +1,25 @@
 """Bytes → value. The bytes may come from a hostile process: every length is checked against what is left
-before anything is made of it, nothing that the data names is imported or evaluated, and sets and dictionaries
-whose keys were chosen to collide are refused.
+before anything is made of it, nothing that the data names is imported or evaluated, and whatever takes more than
+linear time (keys that were chosen to collide, large exact numbers, classes) is refused or paid for.
 """
 
 from __future__ import annotations
 
 import builtins
 from struct import Struct, unpack_from
+from time import thread_time
 
 from gradebox_inside.values import (
     BUILTIN_TYPES,
     CALLABLE,
     CLASS,
+    DEQUE_NODES,
+    EXACT_BITS,
     LIBRARY_TYPES,
+    NAMEDTUPLES_A_MESSAGE,
     NO_BASE,
     PACKED_SHIFT,
+    PATH_CHARS,
     Budget,
     CodecError,
     Opaque,
@@ -38,19 +43,36 @@ _i64 = Struct("<q").unpack_from
 _f64 = Struct("<d").unpack_from
 _DEFAULT = Budget()
 _COLLISIONS_FROM = 32  # below this many keys, colliding hashes cannot cost anything that matters
+# Pairs of keys with equal hashes are compared: so many in all, and for each key.
+_FREE_PAIRS, _PAIRS_A_KEY = 1024, 32
+# Keys with different hashes can still be chosen so that a table looks at all of them for each. Python's hashes of
+# numbers are no secret, those of text are. Honest keys take a tenth of the time that is given here.
+_UNWATCHED_KEYS = 4096
+_WATCH_STEP = 64
+_TABLE_S, _TABLE_S_A_KEY = 1.0, 2e-6
+_LARGE_INT_BYTES = 1 << 13  # comparing a larger one with a Decimal takes quadratic time
 _PACKED_SIZE = 4  # bytes: every element of a packed list takes that much or more, other elements are told as less
-_FRACTION_BITS = 1 << 14
 _NAMEDTUPLES: dict[tuple[str, tuple[str, ...]], type] = {}
 _NAMEDTUPLES_KEPT = 256
+_TEXTS = frozenset({str, bytes})
 
 
 class _State:
-    __slots__ = ("memo", "nodes", "opaque")
+    __slots__ = ("classes", "decimals", "large", "memo", "nodes", "opaque")
 
     def __init__(self, nodes: int, opaque: Callable[[Opaque], Any] | None, memo: Memo | None) -> None:
         self.nodes = nodes
         self.opaque = opaque
         self.memo = memo
+        self.classes: set[tuple[str, tuple[str, ...]]] = set()
+        self.decimals = False
+        self.large = False  # there was an int of more than _LARGE_INT_BYTES
+
+    def spend(self, nodes: int) -> None:
+        """Pays for what has elements, or is as large as several."""
+        self.nodes -= nodes
+        if self.nodes < 0:
+            raise OverBudget("nodes")
 
 
 def decode(
@@ -74,10 +96,17 @@ def decode(
     except RecursionError:
         raise OverBudget("depth") from None
     except Exception as error:  # truncated numbers, bad UTF-8, impossible dates, unhashable keys, …
-        raise CodecError(f"{type(error).__name__}: {str(error)[:200]}") from None
+        raise CodecError(_said(error)) from None
     if end != len(data):
         raise CodecError("bytes after the value" if end < len(data) else "truncated")
     return value
+
+
+def _said(error: Exception) -> str:
+    try:
+        return f"{type(error).__name__}: {str(error)[:200]}"
+    except Exception:  # an argument that has no text, such as an int with too many digits
+        return type(error).__name__
 
 
 def _bad(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
@@ -113,6 +142,8 @@ def _span(d: bytes, p: int) -> tuple[int, int]:
 
 def _get_big_int(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
     start, end = _span(d, p)
+    if end - start > _LARGE_INT_BYTES:
+        st.large = True
     return int.from_bytes(d[start:end], "little", signed=True), end
 
 
@@ -207,11 +238,21 @@ def _get_packed_list(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int
     return list(items), p
 
 
-def _hashable(keys: list[Any]) -> list[Any]:
-    """The keys, unless their hashes collide so much that a table of them would be quadratic."""
+def _hashable(keys: list[Any], st: _State) -> list[Any]:
+    """The keys, unless a table of them would take much more than linear time."""
+    if st.decimals and st.large:
+        raise OverBudget("keys beside a Decimal and a large int")
     n = len(keys)
-    if n > _COLLISIONS_FROM and len({hash(k) % 0x1FFFFFFFFFFFFFFF for k in keys}) < n // 2:
-        raise CodecError("colliding keys")
+    if n > _COLLISIONS_FROM:
+        counts: dict[int, int] = {}
+        for key in keys:
+            # Another hash than the key's own, or this table would have the same collisions.
+            hashed = hash(str(hash(key)))
+            counts[hashed] = counts.get(hashed, 0) + 1
+        if len(counts) < n:
+            pairs = sum(c * (c - 1) for c in counts.values()) // 2
+            if pairs > _FREE_PAIRS + _PAIRS_A_KEY * n:
+                raise CodecError("colliding keys")
     return keys
 
 

@@ -6,7 +6,7 @@ neither see nor signal it. It holds no secret: programs, tests and answers trave
 passes on and closes. It is single-threaded and answers one request at a time:
 
     worker → fork server                                    answer
-    ("config", BPF for all, {name: BPF}, [modules to warm]) ("ready",)
+    ("config", BPF for all, BPF of a program, [modules])    ("ready",) + the listener of refused calls
     ("spawn", spec, [pids]) + descriptors (SCM_RIGHTS)      ("spawned", pid) or ("error", text)
     ("reap", pid)                                           ("exited", pid, wait status, CPU seconds, peak bytes)
 
@@ -101,26 +101,31 @@ def main() -> None:
     sandbox.make_capabilities_final()
     sandbox.limit_for_all()
     sandbox.prctl(sandbox.PR_SET_DUMPABLE, 0)
-    filters: dict[str, bytes] = {}
+    program_filter = b""
     while True:
         data, descriptors, _, _ = socket.recv_fds(control, MAX_REQUEST_BYTES, MAX_DESCRIPTORS)
         if not data:
             os._exit(0)
         request = codec.decode(data)
+        passed: list[int] = []
         try:
             if request[0] == "spawn":
                 for pid in request[2]:
                     os.waitpid(pid, 0)
-                answer: tuple[Any, ...] = ("spawned", _spawn(request[1], descriptors, filters[request[1]["filter"]]))
+                answer: tuple[Any, ...] = ("spawned", _spawn(request[1], descriptors, program_filter))
             elif request[0] == "reap":
                 answer = _reap(request[1])
             else:
-                filters = request[2]
+                program_filter = request[2]
                 _warm(request[3])
-                sandbox.load_filter(request[1])
+                passed = [sandbox.load_filter_with_listener(request[1])]
                 answer = ("ready",)
         except Exception as error:
             answer = ("error", repr(error)[:500])
         for descriptor in descriptors:
             os.close(descriptor)
-        control.send(codec.encode(answer))
+        if passed:
+            socket.send_fds(control, [codec.encode(answer)], passed)
+            os.close(passed.pop())
+        else:
+            control.send(codec.encode(answer))

@@ -1,7 +1,8 @@
 """The program's process: serves the worker's messages after the sandbox is closed around it.
 
     worker → program                                       answer
-    ("load", source, {"name", "with_typing"})                            ("loaded", cpu_ns) or ("failed", kind, info)
+    ("load", source, {"name", "with_typing"})              ("loaded", cpu_ns, [evidence]) or ("failed", kind, info)
+                                                           perhaps after ("noted", [evidence]), of the source alone
     ("calls", first index, [tree…], [flags…])              one ("answer", index, cpu_us, wall_us, outcome) a tree
     ("in_process", index, kind, setup, source)             ("tested", index, cpu_ns, wall_ns, result)
     ("serve",)                                             ("served",) when the oracle pauses or is gone
@@ -19,6 +20,7 @@ import gc
 import os
 import sys
 import time
+from _operator import is_
 
 from gradebox_inside.calls import answer_calls
 from gradebox_inside.decode import decode
@@ -53,6 +55,13 @@ def own_depth() -> int:
     return depth
 
 
+def _signs(before: tuple[Any, ...]) -> list[str]:
+    """What can be seen of a program that has just been loaded. before: the values of builtins' names until then."""
+    now = vars(builtins).values()
+    same = len(now) == len(before) and all(map(is_, now, before))  # no comparison that the program could answer
+    return [] if same else ["PATCHED_BUILTINS"]
+
+
 def serve(channel: socket.socket, oracle: socket.socket | None) -> None:
     """Serves until the worker closes the channel. `oracle` leads to the oracle's process, where there is one."""
     worker = Channel(channel, _MESSAGE.bytes)
@@ -63,6 +72,10 @@ def serve(channel: socket.socket, oracle: socket.socket | None) -> None:
     gc.enable()
     module: ModuleType | None = None
     conversation: Any = None
+
+    def note(evidence: str) -> None:
+        worker.send(encode(("noted", [evidence])))
+
     try:
         while (payload := worker.receive()) is not None:
             message = decode(payload, budget=_MESSAGE)
@@ -73,8 +86,11 @@ def serve(channel: socket.socket, oracle: socket.socket | None) -> None:
             started = _cpu_ns()
             answer: tuple[Any, ...]
             if tag == "load":
-                module, failure = load(message[1], message[2]["name"], message[2].get("with_typing", False))
-                answer = ("failed", *failure) if failure is not None else ("loaded", _cpu_ns() - started)
+                options, before = message[2], tuple(vars(builtins).values())
+                module, failure = load(message[1], options["name"], options.get("with_typing", False), note)
+                answer = (
+                    ("failed", *failure) if failure is not None else ("loaded", _cpu_ns() - started, _signs(before))
+                )
             elif tag == "in_process" and module is not None:
                 from gradebox_inside.beside import test_beside
 

@@ -28,6 +28,7 @@ _python = ctypes.pythonapi
 
 _MACHINE = platform.machine()
 _SYS_CLONE = {"x86_64": 56, "aarch64": 220}[_MACHINE]
+_SYS_SECCOMP = {"x86_64": 317, "aarch64": 277}[_MACHINE]
 
 SIGCHLD = 17
 CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID = 0x00200000, 0x01000000
@@ -38,6 +39,7 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOSYMFOLLOW = 1, 2, 4, 8, 256
 
 PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 4, 22, 24, 38
 SECCOMP_MODE_FILTER = 2
+SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER = 1, 8
 
 CHANNEL_FD, PEER_FD = 3, 4
 MAX_OPEN_FILES = 256
@@ -154,6 +156,14 @@ def load_filter(bpf: bytes) -> None:
     zero = ctypes.c_ulong(0)
     result = _libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(SECCOMP_MODE_FILTER), ctypes.byref(program), zero, zero)
     _check(result, "seccomp")
+
+
+def load_filter_with_listener(bpf: bytes) -> int:
+    """Loads a filter, too. Returns the descriptor on which the kernel tells of the calls that it refers. OSError."""
+    program = _SockFprog(len(bpf) // 8, bpf)
+    arguments = (ctypes.c_long(SECCOMP_SET_MODE_FILTER), ctypes.c_long(SECCOMP_FILTER_FLAG_NEW_LISTENER))
+    listener: int = _libc.syscall(ctypes.c_long(_SYS_SECCOMP), *arguments, ctypes.byref(program))
+    return _check(listener, "seccomp")
 
 
 def _move_descriptors(descriptors: list[int]) -> None:

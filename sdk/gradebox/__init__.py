@@ -38,7 +38,7 @@ from gradebox._results import (
     SubmissionResult,
     TestResult,
 )
-from gradebox._words import Seal, Verdict
+from gradebox._words import Evidence, Seal, Verdict
 
 __all__ = [
     "AsyncClient",
@@ -52,6 +52,7 @@ __all__ = [
     "EngineFault",
     "EngineInfo",
     "EngineStamp",
+    "Evidence",
     "GradeItem",
     "GradeboxError",
     "Graded",

@@ -6,7 +6,7 @@ from typing import Any
 
 from gradebox._errors import GradeboxError
 from gradebox._problems import Limits
-from gradebox._words import Seal, Verdict
+from gradebox._words import Evidence, Seal, Verdict
 from gradebox_proto.v1 import grading_pb2 as wire
 
 
@@ -38,7 +38,8 @@ class SubmissionResult:
     """One program graded for one problem.
 
     `index` is the program's place among those sent, `program_sha256` hexadecimal.
-    `pass_rate` is None when no test case got a real verdict.
+    `pass_rate` is None when no test case got a real verdict. `evidence` says what else the program
+    tried, if anything.
     """
 
     index: int
@@ -48,6 +49,7 @@ class SubmissionResult:
     pass_rate: float | None
     tests: tuple[TestResult, ...]
     engine: EngineStamp = field(repr=False)
+    evidence: tuple[Evidence, ...] = ()
 
     def to_label(self) -> dict[str, Any]:
         """The row of a labels file."""
@@ -58,6 +60,7 @@ class SubmissionResult:
             "verdict": self.verdict.name,
             "pass_rate": self.pass_rate,
             "tests": [_test_label(test) for test in self.tests],
+            "evidence": [sign.name for sign in self.evidence],
             "engine": {
                 "version": self.engine.version,
                 "image": self.engine.image,
@@ -128,6 +131,7 @@ class EngineInfo:
 
 _VERDICTS = {verdict.value: verdict for verdict in Verdict}
 _SEALS = {seal.value: seal for seal in Seal}
+_EVIDENCE = {sign.value: sign for sign in Evidence}
 
 
 def stamp_from_wire(message: wire.EngineStamp) -> EngineStamp:
@@ -155,6 +159,7 @@ def result_from_wire(message: wire.SubmissionResult, problem_id: str, engine: En
             for test in message.tests
         ),
         engine,
+        tuple(_EVIDENCE[sign] for sign in message.evidence if sign in _EVIDENCE),
     )
 
 

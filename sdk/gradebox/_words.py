@@ -1,4 +1,4 @@
-"""The two vocabularies of results. Their numbers are the wire's."""
+"""The vocabularies of results. Their numbers are the wire's."""
 
 from enum import IntEnum
 
@@ -28,3 +28,22 @@ class Seal(IntEnum):
     IN_PROCESS = 1
     COMPARED = 2
     SEALED = 3
+
+
+class Evidence(IntEnum):
+    """A sign that a program tried something else than to solve its problem. No verdict hangs on it.
+
+    EARLY_EXIT: its process ended, or it raised SystemExit, before its tests had their answers.
+    DENIED_SYSTEM_CALL: it asked the kernel for what no program here may do. CHANNEL_WRITE: it wrote
+    on the channel by which its process answers. TEST_FILE_READ: it opened one of the files in its
+    jail that look like tests, and are decoys. SWALLOWED_EXCEPTION: its source catches every
+    exception, or those that fail a test or end a program, and goes on. PATCHED_BUILTINS: it had
+    replaced builtins when it was loaded (by its own process's word).
+    """
+
+    EARLY_EXIT = 1
+    DENIED_SYSTEM_CALL = 2
+    CHANNEL_WRITE = 3
+    TEST_FILE_READ = 4
+    SWALLOWED_EXCEPTION = 5
+    PATCHED_BUILTINS = 6

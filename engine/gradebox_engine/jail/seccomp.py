@@ -1,9 +1,15 @@
 """The two system call policies: one over everything in the jail, a strict one over every program.
 
 The program's policy is an allow-list, in two filters that add up (see `common_filter`), compiled to BPF here, outside,
-by libseccomp (through pyseccomp), and loaded inside by prctl: images need no libseccomp. What is not listed gives
-EPERM; what glibc or Python probe for and have a fallback for gives ENOSYS, so that they take it. Calls of another
-architecture (32-bit, x32) kill the process.
+by libseccomp (through pyseccomp), and loaded inside: images need no libseccomp.
+
+- What no honest program calls (`_NEVER`), and calls of another architecture (32-bit, x32), kill the process.
+- What glibc or Python probe for and have a fallback for gives ENOSYS, so that they take it.
+- Everything else that is not listed is refused by the worker: the kernel holds the caller and tells the worker
+  (SECCOMP_RET_USER_NOTIF, see `refusals`), which notes it and answers EPERM. Without a worker it gives ENOSYS.
+
+The jail's policy is a second net under the first: it holds for the fork server, too, and would for a program whose own
+filter were missing.
 """
 
 import errno
@@ -13,7 +19,7 @@ from collections.abc import Iterable
 import pyseccomp
 
 _NAMESPACE_FLAGS = (0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000)
-_CLONE_THREAD = 0x00010000
+_CLONE_THREAD, _CLONE_NEWPID = 0x00010000, 0x20000000
 _AF_UNIX = 1
 
 _ALLOWED = """
@@ -55,29 +61,50 @@ _PRCTL_ALLOWED = (1, 2, 3, 15, 16, 23, 39, 0x53564D41)
 # ioctl: what files, pipes and "is it a terminal?" need. Not TIOCSTI, TIOCLINUX.
 _IOCTL_ALLOWED = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 
+# What honest code asks for without need of an answer: refused, and nobody is told.
+_EPERM = """
+flock mbind get_mempolicy set_mempolicy migrate_pages sched_setparam sched_setscheduler sched_setattr sched_getattr
+sched_rr_get_interval ioprio_get ioprio_set capget capset readahead fadvise64 sync syncfs inotify_init inotify_init1
+setuid setgid setreuid setregid setfsuid setfsgid name_to_handle_at personality
+""".split()
+
+# No honest program calls these; each has been a way out of a sandbox, or leads to one.
+_NEVER = """
+acct add_key bpf chroot delete_module finit_module fsconfig fsmount fsopen fspick init_module ioperm iopl kcmp
+kexec_file_load kexec_load keyctl lookup_dcookie modify_ldt mount_setattr move_mount move_pages nfsservctl
+open_by_handle_at open_tree perf_event_open pidfd_getfd pivot_root process_vm_readv process_vm_writev ptrace quotactl
+quotactl_fd reboot request_key seccomp swapoff swapon syslog umount2 uselib userfaultfd vhangup
+""".split()
+
 # The fork server's own: namespaces, mounts and identities of the sandboxes that it makes. No program keeps these.
 _FOR_THE_FORK_SERVER = "mount setns unshare setgroups setresuid setresgid capset".split()
+_KILLS_A_PROGRAM = ("mount", "setns", "unshare")
 _PRCTL_FOR_THE_FORK_SERVER = (4, 22, 38)  # PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS
 
 _MORE_PROCESSES = ("execve", "execveat", "vfork", "fork")
 
-# Over the whole jail, the fork server included: it mounts and clones, so this is a list of what nothing in a jail
-# may ever ask for, also when the program's own filter were missing. Numbers: newer than the policy compiler's table.
-_JAIL_REFUSED = """
-acct add_key bpf delete_module finit_module get_kernel_syms init_module ioperm iopl kcmp kexec_file_load kexec_load
-keyctl lookup_dcookie mknod mknodat modify_ldt move_pages name_to_handle_at nfsservctl open_by_handle_at
-perf_event_open personality process_vm_readv process_vm_writev ptrace query_module quotactl reboot request_key
-settimeofday clock_settime clock_adjtime adjtimex swapon swapoff syslog uselib userfaultfd vhangup
-socket connect bind listen accept accept4
-""".split()
-_JAIL_REFUSED_NUMBERS = (425, 426, 427, 434, 438, 440, 443, 447)
-# io_uring_setup/enter/register, pidfd_open, pidfd_getfd, process_madvise, quotactl_fd, memfd_secret
+# Over the whole jail, the fork server included (it loads filters). The sockets of the families that a network
+# namespace confines are left to the program's own filter, which can tell of them.
+_JAIL_NEVER = sorted(set(_NEVER) - {"seccomp"})
+_CONFINED_FAMILIES = (_AF_UNIX, 2, 10, 16)  # AF_INET, AF_INET6, AF_NETLINK
+_JAIL_ENOSYS = "io_uring_setup io_uring_enter io_uring_register pidfd_open process_madvise memfd_secret".split()
 
 
 def jail_policy() -> str:
-    """The kafel policy for nsjail: `_JAIL_REFUSED` gives EPERM in every process of the jail."""
-    calls = ", ".join([*_JAIL_REFUSED, *(f"SYSCALL[{number}]" for number in _JAIL_REFUSED_NUMBERS)])
-    return f"POLICY jail {{ ERRNO({errno.EPERM}) {{ {calls} }} }} USE jail DEFAULT ALLOW"
+    """The kafel policy for nsjail: `_JAIL_NEVER` and sockets of other families kill, in every process of the jail."""
+    other_families = " && ".join(f"family != {number}" for number in _CONFINED_FAMILIES)
+    kill = [*_numbers(_JAIL_NEVER), f"socket(family, type, protocol) {{ {other_families} }}"]
+    absent = _numbers(_JAIL_ENOSYS)
+    return (
+        f"POLICY jail {{ KILL_PROCESS {{ {', '.join(kill)} }}, ERRNO({errno.ENOSYS}) {{ {', '.join(absent)} }} }} "
+        "USE jail DEFAULT ALLOW"
+    )
+
+
+def _numbers(names: Iterable[str]) -> list[str]:
+    """Calls as the jail's policy compiler takes them; it does not know the names of the newer ones."""
+    numbers = (pyseccomp.resolve_syscall(pyseccomp.system_arch(), name) for name in names)
+    return [f"SYSCALL[{number}]" for number in numbers if number >= 0]  # below 0: this architecture has no such call
 
 
 def _allow(policy: pyseccomp.SyscallFilter, names: Iterable[str], action: int = pyseccomp.ALLOW) -> None:
@@ -101,13 +128,15 @@ def common_filter() -> bytes:
     The fork server loads it once, and every process that it makes inherits it: loading a filter of this size costs
     more than all of a program's mounts. `program_filter` takes away what is for the fork server alone.
     """
-    eq = pyseccomp.EQ
+    eq, masked = pyseccomp.EQ, pyseccomp.MASKED_EQ
     arg = pyseccomp.Arg
-    policy = pyseccomp.SyscallFilter(defaction=pyseccomp.ERRNO(errno.EPERM))
+    policy = pyseccomp.SyscallFilter(defaction=pyseccomp.NOTIFY)
     policy.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
-    _allow(policy, [*_ALLOWED, *_MORE_PROCESSES, *_FOR_THE_FORK_SERVER, "clone"])
+    _allow(policy, [*_ALLOWED, *_FOR_THE_FORK_SERVER])
+    _allow(policy, set(_NEVER) - set(_FOR_THE_FORK_SERVER), pyseccomp.KILL_PROCESS)
     _allow(policy, _ENOSYS, pyseccomp.ERRNO(errno.ENOSYS))
     _allow(policy, _ENOTSUP, pyseccomp.ERRNO(errno.ENOTSUP))
+    _allow(policy, set(_EPERM) - set(_FOR_THE_FORK_SERVER), pyseccomp.ERRNO(errno.EPERM))
     for option in (*_PRCTL_ALLOWED, *_PRCTL_FOR_THE_FORK_SERVER):
         policy.add_rule(pyseccomp.ALLOW, "prctl", arg(0, eq, option))
     for request in _IOCTL_ALLOWED:
@@ -116,20 +145,26 @@ def common_filter() -> bytes:
     policy.add_rule(pyseccomp.ALLOW, "prlimit64", arg(0, eq, 0))  # on oneself only
     policy.add_rule(pyseccomp.ALLOW, "sched_setaffinity", arg(0, eq, 0))
     policy.add_rule(pyseccomp.ALLOW, "setpriority", arg(0, eq, 0), arg(1, eq, 0))
+    # Threads, and the fork server's clone. Any other clone, and exec, is a further process: the worker knows who may.
+    policy.add_rule(pyseccomp.ALLOW, "clone", arg(0, masked, _CLONE_THREAD, _CLONE_THREAD))
+    policy.add_rule(pyseccomp.ALLOW, "clone", arg(0, masked, _CLONE_NEWPID, _CLONE_NEWPID))
     return _export(policy)
 
 
-def program_filter(more_processes: bool) -> bytes:
-    """What every program loses on top of `common_filter`, as BPF. `more_processes`: it keeps fork and exec."""
+def program_filter() -> bytes:
+    """What every program loses on top of `common_filter`, as BPF."""
     arg, masked, refuse = pyseccomp.Arg, pyseccomp.MASKED_EQ, pyseccomp.ERRNO(errno.EPERM)
     policy = pyseccomp.SyscallFilter(defaction=pyseccomp.ALLOW)
     policy.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
-    _allow(policy, _FOR_THE_FORK_SERVER, refuse)
+    _allow(policy, _KILLS_A_PROGRAM, pyseccomp.KILL_PROCESS)
+    _allow(policy, set(_FOR_THE_FORK_SERVER) - set(_KILLS_A_PROGRAM), refuse)
     for option in _PRCTL_FOR_THE_FORK_SERVER:
         policy.add_rule(refuse, "prctl", arg(0, pyseccomp.EQ, option))
     for flag in _NAMESPACE_FLAGS:
-        policy.add_rule(refuse, "clone", arg(0, masked, flag, flag))
-    if not more_processes:  # threads only
-        policy.add_rule(refuse, "clone", arg(0, masked, _CLONE_THREAD, 0))
-        _allow(policy, _MORE_PROCESSES, refuse)
+        policy.add_rule(pyseccomp.KILL_PROCESS, "clone", arg(0, masked, flag, flag))
     return _export(policy)
+
+
+def more_processes() -> frozenset[int]:
+    """The numbers of the calls that make a process of one's own or another program of it."""
+    return frozenset(pyseccomp.resolve_syscall(pyseccomp.system_arch(), name) for name in (*_MORE_PROCESSES, "clone"))

@@ -58,10 +58,7 @@ def raised_decision(info: Any) -> Decision:
 
     As in plain Python, an AssertionError is a failed test wherever it comes from.
     """
-    info = info if type(info) is dict else {}
-    name = info.get("type")
-    bases = info.get("mro")
-    names = {name} | {b for b in bases if type(b) is str} if type(bases) in (list, tuple) else {name}
+    names = _names(info)
     message = describe(info)
     if "AssertionError" in names:
         return Decision(Verdict.WRONG_ANSWER, message)
@@ -70,6 +67,19 @@ def raised_decision(info: Any) -> Decision:
     if "SystemExit" in names:
         return Decision(Verdict.RUNTIME_ERROR, shorten(f"exited early: {message}"))
     return Decision(Verdict.RUNTIME_ERROR, message)
+
+
+def leaves_early(info: Any) -> bool:
+    """Whether an exception that left the program is one that ends an interpreter, by its process's word."""
+    return "SystemExit" in _names(info)
+
+
+def _names(info: Any) -> set[str]:
+    """An exception's type and its bases, of what a process said of it."""
+    info = info if type(info) is dict else {}
+    bases = info.get("mro")
+    said = [info.get("type"), *(bases if type(bases) in (list, tuple) else ())]
+    return {name for name in said if type(name) is str}
 
 
 def describe(info: Any) -> str:

@@ -4,7 +4,8 @@ Theory of operation. Root of the host, single-threaded. It owns one jail, in a p
 jobs from the front over the socket N, one submission at a time; answers leave as they are ready. When the front goes
 (end of file), the worker ends its jail and itself; when the worker is killed, the kernel ends the jail (nsjail's
 processes are told by PR_SET_PDEATHSIG and by the end of the control socket). A jail that fails is replaced, the job
-that met it is handed back to the front as a fault, and no program is blamed for it.
+that met it is handed back to the front as a fault, and no program is blamed for it. So is a job under which the worker
+itself fails (out of memory or of descriptors, a bug): whatever state that leaves in the jail is thrown away with it.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import os
 import signal
 import socket
 import sys
+import traceback
 from collections import OrderedDict
 from typing import cast
 
@@ -33,7 +35,7 @@ from gradebox_engine.limits import Ceilings
 from gradebox_engine.scheduler import SUITES_PER_WORKER
 from gradebox_engine.worker.grader import Grader, Prepared
 from gradebox_engine.worker.link import FrameType, FrontGone, Link
-from gradebox_engine.worker.outcome import TestOutcome
+from gradebox_engine.worker.outcome import Graded
 from gradebox_engine.worker.session import Cancelled
 from gradebox_proto.v1 import grading_pb2 as wire
 from gradebox_proto.v1 import routing_pb2 as routed
@@ -43,12 +45,20 @@ _PR_SET_PDEATHSIG = 1
 _FLUSH_RESULTS = 8
 
 
+def _why(error: Exception) -> str:
+    if isinstance(error, JailDied):
+        return str(error)[:2000]
+    if isinstance(error, MemoryError):
+        return "the worker ran out of memory"
+    return f"the worker failed: {error!r}"[:2000]
+
+
 def _verdict(verdict: Verdict) -> "wire.Verdict":
     return cast("wire.Verdict", int(verdict))  # the same numbers
 
 
-def _result(index: int, source: bytes, outcomes: list[TestOutcome]) -> wire.SubmissionResult:
-    verdicts = [outcome.verdict for outcome in outcomes]
+def _result(index: int, source: bytes, graded: Graded) -> wire.SubmissionResult:
+    verdicts = [outcome.verdict for outcome in graded.outcomes]
     rate = pass_rate(verdicts)
     result = wire.SubmissionResult(
         index=index,
@@ -63,8 +73,9 @@ def _result(index: int, source: bytes, outcomes: list[TestOutcome]) -> wire.Subm
                 memory_bytes=o.memory_bytes,
                 message=o.message,
             )
-            for o in outcomes
+            for o in graded.outcomes
         ],
+        evidence=[cast("wire.Evidence", int(e)) for e in graded.evidence],
     )
     if rate is not None:
         result.pass_rate = rate
@@ -105,11 +116,13 @@ class Worker:
         """Ends the jail."""
         self._jail.close()
 
-    def _replace_jail(self, job: int, error: JailDied) -> None:
+    def _replace_jail(self, job: int, error: Exception) -> None:
         """A jail that failed is never used again. The front hears of it, and gives the work to another."""
         with contextlib.suppress(OSError):
             self._jail.close()
-        self._link.send_json(FrameType.FAULT, {"job": job, "message": str(error)[:2000]})
+        if not isinstance(error, JailDied):
+            traceback.print_exception(error)
+        self._link.send_json(FrameType.FAULT, {"job": job, "message": _why(error)})
         self._jail = Jail(self._image, self._index)
         self._jail.start()
 
@@ -137,9 +150,9 @@ class Worker:
             for offset, source in enumerate(request.programs):
                 if cancelled():
                     break
-                outcomes = grader.grade(problem, source, request.stop_early)
-                response.results.append(_result(request.first_index + offset, source, outcomes))
-                if len(response.results) >= _FLUSH_RESULTS or any(o.wall_time_s > 0.01 for o in outcomes):
+                graded = grader.grade(problem, source, request.stop_early)
+                response.results.append(_result(request.first_index + offset, source, graded))
+                if len(response.results) >= _FLUSH_RESULTS or any(o.wall_time_s > 0.01 for o in graded.outcomes):
                     self._link.send(FrameType.GRADE, response.SerializeToString())
                     del response.results[:]
         except Cancelled:
@@ -154,6 +167,12 @@ class Worker:
                 FrameType.FAULT, {"job": job, "message": f"the front sent what it should not: {error!r}"}
             )
             return
+        except FrontGone:
+            raise
+        except Exception as error:
+            response.Clear()
+            self._replace_jail(job, error)
+            return
         response.done = True
         self._link.send(FrameType.GRADE, response.SerializeToString())
         self._link.forget(job)
@@ -167,7 +186,9 @@ class Worker:
             ran = grader.run(request.source, request.stdin, limits)
         except Cancelled:
             response = wire.RunResponse(verdict=wire.SKIPPED, message="cancelled")
-        except JailDied as error:
+        except FrontGone:
+            raise
+        except Exception as error:
             self._replace_jail(job, error)
             return
         else:
@@ -196,11 +217,17 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the front's to handle
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     os.set_inheritable(args.fd, False)
-    rootfs.enter_private_mounts()
-    cgroup.sweep()
-    sweep_folders()
     link = Link(socket.socket(fileno=args.fd))
-    worker = Worker(link, images.by_name(config["image"]), config["index"], Ceilings(**config["ceilings"]))
+    try:
+        rootfs.enter_private_mounts()
+        cgroup.sweep()
+        sweep_folders()
+        worker = Worker(link, images.by_name(config["image"]), config["index"], Ceilings(**config["ceilings"]))
+    except Exception as error:
+        traceback.print_exception(error)
+        with contextlib.suppress(FrontGone):
+            link.send_json(FrameType.FAULT, {"job": None, "message": str(error)[:2000] or repr(error)})
+        return 1
     gc.collect()
     gc.freeze()
     try:

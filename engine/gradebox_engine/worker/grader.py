@@ -11,6 +11,7 @@ from typing import Any
 from gradebox_engine.jail.launch import Jail
 from gradebox_engine.jail.process import encoded
 from gradebox_engine.judge.evaluate import Undecided, decide
+from gradebox_engine.judge.evidence import Evidence
 from gradebox_engine.judge.fast import FastTest
 from gradebox_engine.judge.plan import (
     GeneralTest,
@@ -23,7 +24,7 @@ from gradebox_engine.judge.plan import (
 from gradebox_engine.judge.suite import Suite, Verdict
 from gradebox_engine.limits import Limits
 from gradebox_engine.worker import stdio
-from gradebox_engine.worker.outcome import TestOutcome, fault_of, whole_test_fault
+from gradebox_engine.worker.outcome import Graded, TestOutcome, fault_of, whole_test_fault
 from gradebox_engine.worker.session import Answer, Session
 from gradebox_engine.worker.watch import Fault, OomWatch, Watch
 
@@ -57,13 +58,16 @@ class Grader:
         self._jail = jail
         self._cancelled = cancelled
 
-    def grade(self, problem: Prepared, source: bytes, stop_early: bool) -> list[TestOutcome]:
-        """One outcome a test, in index order. Raises JailDied and Cancelled."""
+    def grade(self, problem: Prepared, source: bytes, stop_early: bool) -> Graded:
+        """Grades one program. Raises JailDied and Cancelled."""
         return _Submission(self._jail, problem, source, stop_early, self._cancelled).grade()
 
     def run(self, source: bytes, stdin: bytes, limits: Limits) -> stdio.Ran:
         """Runs a whole program. Raises JailDied and Cancelled."""
-        return stdio.run(self._jail, source, stdin, limits, OomWatch(self._jail), self._cancelled)
+        try:
+            return stdio.run(self._jail, source, stdin, limits, OomWatch(self._jail), self._cancelled)
+        finally:
+            self._jail.decoys_opened()
 
 
 class _Submission:
@@ -82,8 +86,9 @@ class _Submission:
         self._session: Session | None = None
         self._session_tests: list[int] = []
         self._failed_load: Session | None = None
+        self._evidence: set[Evidence] = set()
 
-    def grade(self) -> list[TestOutcome]:
+    def grade(self) -> Graded:
         tests = self._problem.plan.tests
         try:
             position = 0
@@ -107,7 +112,9 @@ class _Submission:
                 position += 1
         finally:
             self._close_session()
-        return [self._outcomes[test.index] for test in tests]
+            if self._jail.decoys_opened():  # asked however this ends, so that it is not told of the next program
+                self._evidence.add(Evidence.TEST_FILE_READ)
+        return Graded([self._outcomes[test.index] for test in tests], sorted(self._evidence))
 
     def _stopped(self) -> bool:
         return self._stop_early and any(o.verdict is not Verdict.PASSED for o in self._outcomes.values())
@@ -129,6 +136,7 @@ class _Submission:
         stdin = test.stdin.encode("utf-8", "surrogatepass")
         ran = stdio.run(self._jail, self._source, stdin, limits, self._oom, self._cancelled)
         fault = ran.fault or stdio.judge_output(self._jail, test, ran, limits, self._oom, self._cancelled)
+        self._evidence |= ran.evidence
         self._outcomes[test.index] = TestOutcome(
             fault.verdict if fault else Verdict.PASSED,
             test.seal,
@@ -173,6 +181,7 @@ class _Submission:
         session, self._session = self._session, None
         if session is not None:
             session.close()
+            self._evidence |= session.evidence
             for index in self._session_tests:
                 self._outcomes[index].memory_bytes = session.memory_bytes
 
@@ -197,7 +206,7 @@ class _Submission:
                 self._close_session()
                 break
             first_answer += len(test.trees)
-            if not self._decide(test, answers):
+            if not self._decide(test, answers, session):
                 undecided.append(test)
             if self._stopped():
                 self._close_session()
@@ -208,7 +217,7 @@ class _Submission:
             self._in_oracle(self._problem.plan.as_general(test))
         return done
 
-    def _decide(self, test: FastTest, answers: list[Answer]) -> bool:
+    def _decide(self, test: FastTest, answers: list[Answer], session: Session) -> bool:
         """Sets the test's outcome from the program's answers; False when that takes the oracle."""
         # The times are the program's word: they are shown, and no limit hangs on them.
         cpu_time_s = sum(answer.cpu_time_s for answer in answers)
@@ -216,9 +225,13 @@ class _Submission:
         if test.shortcut is not None and answers[0].value == test.shortcut:
             self._set(test, None, cpu_time_s, wall_time_s)
             return True
-        decision = decide(test, [answer.outcome() for answer in answers])
+        outcomes = [answer.outcome() for answer in answers]
+        decision = decide(test, outcomes)
         if isinstance(decision, Undecided):
             return False
+        if decision.verdict is not Verdict.PASSED:
+            for outcome in outcomes:
+                session.raised(outcome)
         self._set(test, fault_of(decision), cpu_time_s, wall_time_s)
         return True
 
@@ -247,6 +260,8 @@ class _Submission:
     def _settle(self, test: GeneralTest | InProcessTest, session: Session, result: Any, watch: Watch) -> None:
         """Sets the outcome of a test that ran as a whole; ends a session that cannot go on."""
         fault = session.fault if result is None else whole_test_fault(result, test.kind)
+        if fault is not None and type(result) is dict:
+            session.raised((result.get("outcome"), result.get("info")))
         self._set(test, fault, watch.cpu_time_s(), watch.wall_time_s())
         if session.fault is not None or self._suite.limits.isolate:
             self._close_session()

@@ -76,8 +76,9 @@ class Link:
         return job in self._cancelled
 
     def forget(self, job: int) -> None:
-        """The job is done: a late cancellation of it means nothing."""
-        self._cancelled.discard(job)
+        """The job is done: cancellations of it, and late ones of those before it, mean nothing any more."""
+        if self._cancelled:
+            self._cancelled = {number for number in self._cancelled if number > job}
 
     def send(self, kind: FrameType, payload: bytes) -> None:
         """Sends one frame. Raises FrontGone."""

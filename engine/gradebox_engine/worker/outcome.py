@@ -1,9 +1,13 @@
 """What grading one test case came to."""
 
+import os
+import signal
 from dataclasses import dataclass
 from typing import Any
 
+from gradebox_engine.jail.process import SandboxedProcess
 from gradebox_engine.judge.evaluate import Decision, describe, raised_decision
+from gradebox_engine.judge.evidence import Evidence
 from gradebox_engine.judge.suite import Seal, Verdict
 from gradebox_engine.judge.text import shorten
 from gradebox_engine.worker.watch import Fault
@@ -19,6 +23,25 @@ class TestOutcome:
     wall_time_s: float = 0.0
     memory_bytes: int = 0
     message: str = ""
+
+
+@dataclass(frozen=True)
+class Graded:
+    """A submission's outcomes, one a test in index order, and what else was seen of the program."""
+
+    outcomes: list[TestOutcome]
+    evidence: list[Evidence]
+
+
+def seen_of(process: SandboxedProcess) -> set[Evidence]:
+    """What was seen of a process from outside, whatever it says."""
+    seen = set()
+    status = process.exited.status if process.exited else 0
+    if process.refused_calls or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGSYS):
+        seen.add(Evidence.DENIED_SYSTEM_CALL)  # SIGSYS is what the filters kill by
+    if process.malformed:
+        seen.add(Evidence.CHANNEL_WRITE)
+    return seen
 
 
 def fault_of(decision: Decision) -> Fault | None:

@@ -7,6 +7,7 @@ own; the two talk over a socket pair that the worker made, so that neither holds
 """
 
 import contextlib
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -14,10 +15,11 @@ from typing import Any
 
 from gradebox_engine.jail.launch import Jail
 from gradebox_engine.jail.process import INCOMING, SandboxedProcess
-from gradebox_engine.judge.evaluate import describe
+from gradebox_engine.judge.evaluate import describe, leaves_early
+from gradebox_engine.judge.evidence import Evidence, said_by_process
 from gradebox_engine.judge.plan import GeneralTest, Plan
 from gradebox_engine.judge.suite import CallTest, Suite, Verdict
-from gradebox_engine.worker.outcome import load_fault
+from gradebox_engine.worker.outcome import load_fault, seen_of
 from gradebox_engine.worker.watch import Fault, OomWatch, Watch, cause_of_death
 from gradebox_inside import codec
 from gradebox_inside.calls import split_answer
@@ -83,6 +85,7 @@ class Session:
         self._answer_bytes = 0
         self.process: SandboxedProcess
         self.fault: Fault | None = None
+        self.evidence: set[Evidence] = set()
         self.load_cpu_time_s = self.load_wall_time_s = 0.0
         self.memory_bytes = 0
 
@@ -129,13 +132,17 @@ class Session:
         self.process.send(load, *([first] if first else []))
         watch = Watch(self.process, limits)
         message = self._next_message(watch)
+        if message is not None and message[0] == "noted" and len(message) == 2:
+            self.evidence |= said_by_process(message[1])
+            message = self._next_message(watch)
         self.load_cpu_time_s, self.load_wall_time_s = watch.cpu_time_s(), watch.wall_time_s()
         if message is None:
             pass
-        elif message[0] == "loaded":
-            return
+        elif message[0] == "loaded" and len(message) == 3:
+            self.evidence |= said_by_process(message[2])
         elif message[0] == "failed" and len(message) == 3:
             self.fault = load_fault(message[1], message[2])
+            self.raised(message[1:])
         else:
             self._forged()
 
@@ -144,7 +151,13 @@ class Session:
         """Whether tests can be run in an oracle beside this program."""
         return self._oracle is not None or self._oracle_end is not None
 
+    def raised(self, outcome: Any) -> None:
+        """Looks at what became of a call or a test, by the word of the process: ("raised", info) or something else."""
+        if type(outcome) is tuple and len(outcome) == 2 and outcome[0] == "raised" and leaves_early(outcome[1]):
+            self.evidence.add(Evidence.EARLY_EXIT)
+
     def _forged(self) -> None:
+        self.evidence.add(Evidence.CHANNEL_WRITE)
         self.fault = Fault(Verdict.RUNTIME_ERROR, "wrote on the engine's channel")
 
     def _next_message(self, watch: Watch, source: SandboxedProcess | None = None) -> tuple[Any, ...] | None:
@@ -186,7 +199,12 @@ class Session:
         """The program's end of its channel closed: it died, or it closed it, which comes to the same."""
         used = self.process.cpu_time_s()
         exited = self.process.end()
+        if self.process.malformed:
+            self._forged()
+            return
         self.fault = cause_of_death(exited, self._oom, self._limits, used)
+        if os.WIFEXITED(exited.status):
+            self.evidence.add(Evidence.EARLY_EXIT)
 
     def _oracle_died(self, oracle: SandboxedProcess) -> None:
         exited = oracle.end()
@@ -297,6 +315,7 @@ class Session:
 
     def close(self) -> None:
         """Ends the processes. Their peak memory is known from then on. Raises JailDied."""
+        self.evidence |= seen_of(self.process)
         exited = self.process.exited
         self.memory_bytes = exited.memory_bytes if exited else self.process.peak_memory_bytes()
         self._stack.close()

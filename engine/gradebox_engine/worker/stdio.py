@@ -10,11 +10,12 @@ from gradebox_engine.jail.launch import Jail
 from gradebox_engine.jail.process import SandboxedProcess
 from gradebox_engine.judge.compare import check_stdout
 from gradebox_engine.judge.evaluate import raised_decision
+from gradebox_engine.judge.evidence import Evidence
 from gradebox_engine.judge.plan import StdioPlanned
 from gradebox_engine.judge.suite import Verdict
 from gradebox_engine.judge.text import shorten
 from gradebox_engine.limits import Limits
-from gradebox_engine.worker.outcome import load_fault
+from gradebox_engine.worker.outcome import load_fault, seen_of
 from gradebox_engine.worker.session import THREADS, Cancelled
 from gradebox_engine.worker.watch import Fault, OomWatch, Watch, cause_of_death
 
@@ -30,6 +31,7 @@ class Ran:
     cpu_time_s: float
     wall_time_s: float
     memory_bytes: int
+    evidence: frozenset[Evidence] = frozenset()
 
 
 def _input_file(data: bytes) -> int:
@@ -73,6 +75,7 @@ def run(jail: Jail, source: bytes, stdin: bytes, limits: Limits, oom: OomWatch, 
         cpu_time_s=cpu_time_s or exited.cpu_time_s,
         wall_time_s=wall_time_s,
         memory_bytes=exited.memory_bytes,
+        evidence=frozenset(seen_of(process)),
     )
 
 

@@ -107,6 +107,7 @@ def cause_of_death(exited: Exited, oom: OomWatch, limits: Limits, cpu_used_s: fl
             return Fault(Verdict.MEMORY_LIMIT, f"used more than {limits.memory_bytes} bytes of memory")
         if number in (signal.SIGKILL, signal.SIGXCPU) and cpu_used_s > limits.cpu_time_s:
             return Fault(Verdict.TIME_LIMIT, f"used more than {limits.cpu_time_s:g} s of CPU time")
-        return Fault(Verdict.RUNTIME_ERROR, f"killed by {signal.Signals(number).name}")
+        why = ": a system call that no program here may make" if number == signal.SIGSYS else ""
+        return Fault(Verdict.RUNTIME_ERROR, f"killed by {signal.Signals(number).name}{why}")
     code = os.waitstatus_to_exitcode(exited.status)
     return Fault(Verdict.RUNTIME_ERROR, f"exited early with status {code}")

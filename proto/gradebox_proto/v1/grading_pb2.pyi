@@ -25,6 +25,16 @@ class Seal(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     IN_PROCESS: _ClassVar[Seal]
     COMPARED: _ClassVar[Seal]
     SEALED: _ClassVar[Seal]
+
+class Evidence(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EVIDENCE_UNSPECIFIED: _ClassVar[Evidence]
+    EARLY_EXIT: _ClassVar[Evidence]
+    DENIED_SYSTEM_CALL: _ClassVar[Evidence]
+    CHANNEL_WRITE: _ClassVar[Evidence]
+    TEST_FILE_READ: _ClassVar[Evidence]
+    SWALLOWED_EXCEPTION: _ClassVar[Evidence]
+    PATCHED_BUILTINS: _ClassVar[Evidence]
 VERDICT_UNSPECIFIED: Verdict
 PASSED: Verdict
 WRONG_ANSWER: Verdict
@@ -39,6 +49,13 @@ SEAL_UNSPECIFIED: Seal
 IN_PROCESS: Seal
 COMPARED: Seal
 SEALED: Seal
+EVIDENCE_UNSPECIFIED: Evidence
+EARLY_EXIT: Evidence
+DENIED_SYSTEM_CALL: Evidence
+CHANNEL_WRITE: Evidence
+TEST_FILE_READ: Evidence
+SWALLOWED_EXCEPTION: Evidence
+PATCHED_BUILTINS: Evidence
 
 class Limits(_message.Message):
     __slots__ = ("cpu_time_s", "wall_time_s", "memory_bytes", "output_bytes", "processes", "disk_bytes", "isolate")
@@ -155,18 +172,20 @@ class TestResult(_message.Message):
     def __init__(self, verdict: _Optional[_Union[Verdict, str]] = ..., seal: _Optional[_Union[Seal, str]] = ..., cpu_time_s: _Optional[float] = ..., wall_time_s: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
 
 class SubmissionResult(_message.Message):
-    __slots__ = ("index", "program_sha256", "verdict", "pass_rate", "tests")
+    __slots__ = ("index", "program_sha256", "verdict", "pass_rate", "tests", "evidence")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     PROGRAM_SHA256_FIELD_NUMBER: _ClassVar[int]
     VERDICT_FIELD_NUMBER: _ClassVar[int]
     PASS_RATE_FIELD_NUMBER: _ClassVar[int]
     TESTS_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
     index: int
     program_sha256: bytes
     verdict: Verdict
     pass_rate: float
     tests: _containers.RepeatedCompositeFieldContainer[TestResult]
-    def __init__(self, index: _Optional[int] = ..., program_sha256: _Optional[bytes] = ..., verdict: _Optional[_Union[Verdict, str]] = ..., pass_rate: _Optional[float] = ..., tests: _Optional[_Iterable[_Union[TestResult, _Mapping]]] = ...) -> None: ...
+    evidence: _containers.RepeatedScalarFieldContainer[Evidence]
+    def __init__(self, index: _Optional[int] = ..., program_sha256: _Optional[bytes] = ..., verdict: _Optional[_Union[Verdict, str]] = ..., pass_rate: _Optional[float] = ..., tests: _Optional[_Iterable[_Union[TestResult, _Mapping]]] = ..., evidence: _Optional[_Iterable[_Union[Evidence, str]]] = ...) -> None: ...
 
 class EngineStamp(_message.Message):
     __slots__ = ("version", "image", "protections")

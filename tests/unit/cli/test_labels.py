@@ -27,6 +27,7 @@ def label(index: int) -> dict[str, Any]:
                 "memory_bytes": 3,
             }
         ],
+        "evidence": ["EARLY_EXIT"] if index == 2 else [],
         "engine": {"version": "1", "image": "python@0", "protections": ["a"]},
     }
 

@@ -73,6 +73,8 @@ class Bench:
         process = Process(program.serve, peer, not_its)
         self._open.append(process)
         answer = process.ask("load", source.encode("utf-8", "surrogatepass"), {"name": "program"})
+        if answer[0] == "noted":
+            answer = process.receive()
         assert answer[0] == "loaded", answer
         return process
 

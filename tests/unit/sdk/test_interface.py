@@ -11,7 +11,7 @@ from gradebox._errors import from_status
 
 NAMES = """
 AsyncClient AsyncEngine CallTest Checker Client CodeTest DeadlineExceeded Engine EngineFault
-EngineInfo EngineStamp GradeItem Graded GradeboxError ImageInfo InvalidRequest Limits Overloaded
+EngineInfo EngineStamp Evidence GradeItem Graded GradeboxError ImageInfo InvalidRequest Limits Overloaded
 Problem RunResult Seal StdioTest SubmissionResult TestResult Unavailable UnittestTest Verdict
 """.split()
 

@@ -1,5 +1,7 @@
 """Results: from the wire, and as rows of a labels file."""
 
+from typing import cast
+
 from gradebox import EngineStamp, Seal, Verdict
 from gradebox._results import result_from_wire
 from gradebox_proto.v1 import grading_pb2 as wire
@@ -23,6 +25,7 @@ def test_a_label() -> None:
             ),
             wire.TestResult(verdict=wire.WRONG_ANSWER, seal=wire.COMPARED, message="no"),
         ],
+        evidence=[wire.EARLY_EXIT, cast("wire.Evidence", 99)],  # 99: of an engine that is newer
     )
     result = result_from_wire(message, "p", STAMP)
     assert result.verdict is Verdict.WRONG_ANSWER
@@ -50,6 +53,7 @@ def test_a_label() -> None:
                 "message": "no",
             },
         ],
+        "evidence": ["EARLY_EXIT"],
         "engine": {
             "version": "1.0",
             "image": "python@sha256:1",
