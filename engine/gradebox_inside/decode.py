@@ -6,6 +6,7 @@ linear time (keys that were chosen to collide, large exact numbers, classes) is 
 from __future__ import annotations
 
 import builtins
+from _operator import eq
 from struct import Struct, unpack_from
 from time import thread_time
 
@@ -15,11 +16,13 @@ from gradebox_inside.values import (
     CLASS,
     DEQUE_NODES,
     EXACT_BITS,
+    LIBRARY_NODES,
     LIBRARY_TYPES,
     NAMEDTUPLES_A_MESSAGE,
     NO_BASE,
     PACKED_SHIFT,
     PATH_CHARS,
+    PATH_NODES,
     Budget,
     CodecError,
     Opaque,
@@ -238,22 +241,47 @@ def _get_packed_list(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int
     return list(items), p
 
 
-def _hashable(keys: list[Any], st: _State) -> list[Any]:
-    """The keys, unless a table of them would take much more than linear time."""
+def _hashable(keys: list[Any], st: _State) -> bool:
+    """Whether to watch the time that a table of these keys takes. Raises CodecError where too many would be compared.
+
+    Honest keys are seldom refused: it takes many of one hash, such as the powers of two beyond the 60th.
+    """
     if st.decimals and st.large:
         raise OverBudget("keys beside a Decimal and a large int")
     n = len(keys)
-    if n > _COLLISIONS_FROM:
-        counts: dict[int, int] = {}
-        for key in keys:
-            # Another hash than the key's own, or this table would have the same collisions.
-            hashed = hash(str(hash(key)))
-            counts[hashed] = counts.get(hashed, 0) + 1
-        if len(counts) < n:
-            pairs = sum(c * (c - 1) for c in counts.values()) // 2
-            if pairs > _FREE_PAIRS + _PAIRS_A_KEY * n:
-                raise CodecError("colliding keys")
-    return keys
+    if n <= _COLLISIONS_FROM or {*map(type, keys)} <= _TEXTS:
+        return False
+    hashes = sorted(map(hash, keys))  # sorted, not counted: a table of them would have the same collisions
+    if any(map(eq, hashes, hashes[1:])):
+        pairs = run = 0
+        for same in map(eq, hashes, hashes[1:]):
+            run = run + 1 if same else 0
+            pairs += run
+        if pairs > _FREE_PAIRS + _PAIRS_A_KEY * n:
+            raise CodecError("colliding keys")
+    return n > _UNWATCHED_KEYS
+
+
+def _fill(table: Any, n: int, part: Callable[[int, int], Any]) -> Any:
+    """Adds `part(start, end)` of n elements to a set or a dictionary until it takes too long."""
+    end_s = thread_time() + _TABLE_S + _TABLE_S_A_KEY * n
+    for at in range(0, n, _WATCH_STEP):
+        table.update(part(at, at + _WATCH_STEP))
+        if thread_time() > end_s:
+            raise CodecError("colliding keys")
+    return table
+
+
+def _make_dict(keys: list[Any], values: list[Any], st: _State) -> dict[Any, Any]:
+    if _hashable(keys, st):
+        made: dict[Any, Any] = _fill({}, len(keys), lambda at, to: zip(keys[at:to], values[at:to], strict=True))
+        return made
+    return dict(zip(keys, values, strict=True))
+
+
+def _elements(items: list[Any], st: _State) -> Any:
+    """The items, or a set of them where making one has to be watched."""
+    return _fill(set(), len(items), lambda at, to: items[at:to]) if _hashable(items, st) else items
 
 
 def _get_dict(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
@@ -269,7 +297,7 @@ def _get_dict(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
         keys.append(key)
         value, p = table[d[p]](d, p, depth, st)
         values.append(value)
-    return dict(zip(_hashable(keys), values, strict=True)), p
+    return _make_dict(keys, values, st), p
 
 
 def _listed(d: bytes, p: int, depth: int, st: _State) -> tuple[list[Any], int]:
@@ -284,18 +312,20 @@ def _listed(d: bytes, p: int, depth: int, st: _State) -> tuple[list[Any], int]:
 
 def _get_set(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
     items, p = _listed(d, p + 1, depth, st)
-    return set(_hashable(items)), p
+    return set(_elements(items, st)), p
 
 
 def _get_frozenset(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
     items, p = _listed(d, p + 1, depth, st)
-    return frozenset(_hashable(items)), p
+    return frozenset(_elements(items, st)), p
 
 
 def _get_range(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
     start, p = _exact(d, p + 1, depth, st, int)
     stop, p = _exact(d, p, depth, st, int)
     step, p = _exact(d, p, depth, st, int)
+    if max(start.bit_length(), stop.bit_length(), step.bit_length()) > EXACT_BITS:
+        raise OverBudget("bits of a range")
     return range(start, stop, step), p
 
 
@@ -303,6 +333,7 @@ def _get_slice(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
     p += 1
     if depth <= 0:
         raise OverBudget("depth")
+    st.spend(4)
     parts = []
     for _ in range(3):
         value, p = _GET[d[p]](d, p, depth - 1, st)
@@ -312,7 +343,7 @@ def _get_slice(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
 
 def _get_keys(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
     items, p = _listed(d, p + 1, depth - 1, st)
-    return dict.fromkeys(_hashable(items)).keys(), p
+    return _make_dict(items, items, st).keys(), p
 
 
 def _get_values(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
@@ -324,14 +355,14 @@ def _get_pairs(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
     items, p = _listed(d, p + 1, depth - 1, st)
     if not all(type(pair) is tuple and len(pair) == 2 for pair in items):
         raise CodecError("pairs expected")
-    _hashable([pair[0] for pair in items])
-    return dict(items).items(), p
+    return _make_dict([pair[0] for pair in items], [pair[1] for pair in items], st).items(), p
 
 
 def _get_decimal(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
     from decimal import Decimal
 
     text, p = _exact(d, p + 1, depth, st, str)
+    st.decimals = True
     return Decimal(text), p
 
 
@@ -340,7 +371,7 @@ def _get_fraction(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
 
     top, p = _exact(d, p + 1, depth, st, int)
     bottom, p = _exact(d, p, depth, st, int)
-    if max(top.bit_length(), bottom.bit_length()) > _FRACTION_BITS:
+    if max(top.bit_length(), bottom.bit_length()) > EXACT_BITS:
         raise OverBudget("bits of a Fraction")
     return Fraction(top, bottom), p
 
@@ -356,9 +387,10 @@ def _get_uuid(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
 def _get_path(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
     import pathlib
 
+    st.spend(PATH_NODES - LIBRARY_NODES)
     kind, p = _exact(d, p + 1, depth, st, str)
     text, p = _exact(d, p, depth, st, str)
-    if kind not in ("PosixPath", "PurePosixPath", "PureWindowsPath"):
+    if kind not in ("PosixPath", "PurePosixPath", "PureWindowsPath") or len(text) > PATH_CHARS:
         raise CodecError("path")
     return getattr(pathlib, kind)(text), p
 
@@ -449,7 +481,12 @@ def _get_defaultdict(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int
 def _get_deque(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
     from collections import deque
 
-    maxlen, p = _GET[d[p + 1]](d, p + 1, depth, st)
+    st.spend(DEQUE_NODES - LIBRARY_NODES)
+    maxlen = None
+    if d[p + 1] == 78:  # N: no limit
+        p += 2
+    else:
+        maxlen, p = _exact(d, p + 1, depth, st, int)
     items, p = _listed(d, p, depth, st)
     return deque(items, maxlen), p
 
@@ -460,6 +497,10 @@ def _get_namedtuple(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]
     values, p = _exact(d, p, depth, st, tuple)
     if len(fields) != len(values):
         raise CodecError("fields of a namedtuple")
+    # Each class is made by compiling code, and lives as long as its values.
+    st.classes.add((name, fields))
+    if len(st.classes) > NAMEDTUPLES_A_MESSAGE:
+        raise OverBudget("classes of namedtuples")
     kind = _NAMEDTUPLES.get((name, fields))
     if kind is None:
         if len(name) > 256 or len(fields) > 255 or not all(type(f) is str and len(f) <= 256 for f in fields):
@@ -494,6 +535,7 @@ def _get_type(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
 def _get_opaque(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
     if depth <= 0:
         raise OverBudget("depth")
+    st.spend(2)
     handle, flags, truth = unpack_from("<qHB", d, p + 1)
     name, p = _exact(d, p + 12, depth - 1, st, str)
     memo, st.memo = st.memo, None
@@ -568,6 +610,14 @@ def _bring_up_to_date(held: Any, value: Any) -> None:
         held.extend(value)
 
 
+def _paid(get: Get) -> Get:
+    def paid(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
+        st.spend(LIBRARY_NODES)
+        return get(d, p, depth, st)
+
+    return paid
+
+
 _FRESH: dict[int, Callable[[], Any]] = {
     **dict.fromkeys(b"lP", list),
     ord("d"): dict,
@@ -621,4 +671,4 @@ for _tag, _get in {
     "m": _get_shared,
     "@": _get_reference,
 }.items():
-    _GET[ord(_tag)] = _get
+    _GET[ord(_tag)] = _paid(_get) if _tag in "./uaUCRGQAMHLW" else _get

@@ -9,9 +9,15 @@ from struct import Struct, pack
 from gradebox_inside.values import (
     BUILTIN_TYPE_NAMES,
     BUILTIN_TYPES,
+    DEQUE_NODES,
+    EXACT_BITS,
+    LIBRARY_NODES,
     LIBRARY_TYPES,
+    NAMEDTUPLES_A_MESSAGE,
     NO_BASE,
     PACKED_SHIFT,
+    PATH_CHARS,
+    PATH_NODES,
     Budget,
     NotPlain,
     Opaque,
@@ -37,18 +43,23 @@ _n = Struct("<cI").pack
 _I64_MAX = (1 << 63) - 1
 _I64_MIN = -(1 << 63)
 _DEFAULT = Budget()
-# A Fraction is brought to lowest terms by whoever decodes it, at quadratic cost: large ones do not travel.
-_FRACTION_BITS = 1 << 14
 
 
 class _State:
-    __slots__ = ("limit", "memo", "nodes", "opaque")
+    __slots__ = ("classes", "limit", "memo", "nodes", "opaque")
 
     def __init__(self, budget: Budget, opaque: Callable[[Any], Opaque | None] | None, memo: Memo | None) -> None:
         self.nodes = budget.nodes
         self.limit = budget.bytes
         self.opaque = opaque
         self.memo = memo
+        self.classes: set[tuple[str, tuple[str, ...]]] = set()
+
+    def spend(self, nodes: int) -> None:
+        """Pays for what is as large as several elements."""
+        self.nodes -= nodes
+        if self.nodes < 0:
+            raise OverBudget("nodes")
 
 
 def encode(
@@ -265,6 +276,8 @@ def _put_frozenset(v: frozenset[Any], out: bytearray, depth: int, st: _State) ->
 
 
 def _put_range(v: range, out: bytearray, depth: int, st: _State) -> None:
+    if max(v.start.bit_length(), v.stop.bit_length(), v.step.bit_length()) > EXACT_BITS:
+        raise OverBudget("bits of a range")
     out += b"r"
     _put_all((v.start, v.stop, v.step), out, depth, st)
 
@@ -293,7 +306,7 @@ def _put_fraction(v: Any, out: bytearray, depth: int, st: _State) -> None:
     top, bottom = v.numerator, v.denominator
     if type(top) is not int or type(bottom) is not int:
         raise NotPlain("Fraction")
-    if max(top.bit_length(), bottom.bit_length()) > _FRACTION_BITS:
+    if max(top.bit_length(), bottom.bit_length()) > EXACT_BITS:
         raise OverBudget("bits of a Fraction")
     out += b"/"
     _put_int(top, out, depth, st)
@@ -306,9 +319,13 @@ def _put_uuid(v: Any, out: bytearray, depth: int, st: _State) -> None:
 
 
 def _put_path(v: Any, out: bytearray, depth: int, st: _State) -> None:
+    text = v.__str__()
+    if len(text) > PATH_CHARS:
+        raise NotPlain("path")
+    st.spend(PATH_NODES - LIBRARY_NODES)
     out += b"U"
     _put_str(_name(type(v)), out, depth, st)
-    _put_str(v.__str__(), out, depth, st)
+    _put_str(text, out, depth, st)
 
 
 def _put_array(v: Any, out: bytearray, depth: int, st: _State) -> None:
@@ -357,6 +374,7 @@ def _put_mapping(tag: bytes) -> Put:
 def _put_deque(v: Any, out: bytearray, depth: int, st: _State) -> None:
     if st.memo is not None and st.memo.enter(v, out):
         return
+    st.spend(DEQUE_NODES - LIBRARY_NODES)
     out += b"Q"
     _put_all((v.maxlen,), out, depth, st)
     _put_items([*v], out, depth, st)
@@ -430,8 +448,12 @@ def _put_other(v: Any, out: bytearray, depth: int, st: _State) -> None:
         _put_opaque(v, out, depth, st)
         return
     _enter(len(fields), out, depth, st)
+    name = _name(kind)
+    st.classes.add((name, fields))
+    if len(st.classes) > NAMEDTUPLES_A_MESSAGE:
+        raise OverBudget("classes of namedtuples")
     out += b"V"
-    _put_str(_name(kind), out, depth, st)
+    _put_str(name, out, depth, st)
     _put_tuple(fields, out, depth, st)
     _put_tuple(tuple.__getitem__(v, slice(None)), out, depth, st)
 
@@ -482,6 +504,7 @@ def is_plain_type(kind: type) -> bool:
 def _guarded(put: Put) -> Put:
     def guarded(v: Any, out: bytearray, depth: int, st: _State) -> None:
         start = len(out)
+        st.spend(LIBRARY_NODES)
         try:
             put(v, out, depth, st)
         except NotPlain:  # a datetime in a time zone of its own, for one

@@ -46,6 +46,15 @@ class Budget:
 
 # Elements of a packed list are cheap: four of them count as one node.
 PACKED_SHIFT: Final = 2
+# Whoever decodes a Fraction brings it to lowest terms, and divides to know the length of a range, at quadratic cost:
+# larger parts do not travel.
+EXACT_BITS: Final = 1 << 14
+# Values of the standard library's types take more memory and time than builtin ones.
+LIBRARY_NODES: Final = 2
+PATH_NODES: Final = 4
+DEQUE_NODES: Final = 8  # an empty one takes 760 bytes
+NAMEDTUPLES_A_MESSAGE: Final = 64
+PATH_CHARS: Final = 4096  # PATH_MAX
 
 
 class _NoBase:

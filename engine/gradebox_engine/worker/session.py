@@ -275,6 +275,10 @@ class Session:
         if result.get("outcome") == "program_gone":
             self._program_gone(watch)
             return None, watch
+        self.process.wait(0.0)  # what it wrote meanwhile came before its last answer to the oracle
+        if self.process.malformed or self.process.has_spoken:
+            self._forged()
+            return None, watch
         return result, watch
 
     def _program_gone(self, watch: Watch) -> None:
