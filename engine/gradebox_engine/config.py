@@ -18,6 +18,7 @@ from pydantic_settings import (
 
 from gradebox_engine import machine
 from gradebox_engine.limits import Ceilings, Limits
+from gradebox_engine.tier import Tier
 
 DEFAULT_LISTEN = "127.0.0.1:50051"
 
@@ -39,6 +40,7 @@ class EngineConfig(BaseSettings):
     max_program_bytes: int = Field(8 << 20, ge=1)
     max_queued_programs: int = Field(200_000, ge=1)
     max_queued_bytes: int = Field(1 << 30, ge=1 << 20)
+    require_tier: Tier | None = None  # None: what an ordinary user can have, but nothing less than `full` as root
     embedded: bool = False  # ends with the process that holds the other end of stdin
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

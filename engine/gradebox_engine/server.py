@@ -21,6 +21,7 @@ from typing import TextIO, cast
 import grpc
 import structlog
 
+from gradebox_engine import tier
 from gradebox_engine.config import EngineConfig
 from gradebox_engine.convert import limits_to_wire
 from gradebox_engine.limits import Limits
@@ -36,10 +37,16 @@ _log = structlog.get_logger("server")
 
 
 def run_server(config: EngineConfig) -> int:
-    """Serves until told to end. Returns 0, or 1 when the engine cannot work or cannot listen."""
+    """Serves until told to end. Returns 0, or 1 when the engine cannot work or cannot listen.
+
+    Raises TierMissing, before anything is started, when the machine gives less than the configuration asks for.
+    """
     configure_logging(config.log_level)
+    chosen = tier.choose(config.require_tier)
+    if chosen.warning:
+        _log.warning(chosen.warning)
     try:
-        asyncio.run(_serve(config.with_machine()))
+        asyncio.run(_serve(config.with_machine(), chosen.tier))
     except RuntimeError as error:  # no worker starts; the address is taken
         _log.error("cannot serve", reason=str(error))
         return 1
@@ -74,7 +81,7 @@ class _Stderr(io.TextIOBase):
             sys.stderr.flush()
 
 
-async def _serve(config: EngineConfig) -> None:
+async def _serve(config: EngineConfig, of_tier: tier.Tier) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -86,7 +93,7 @@ async def _serve(config: EngineConfig) -> None:
 
     scheduler = Scheduler(max_programs=config.max_queued_programs, max_bytes=config.max_queued_bytes)
     assert config.workers is not None
-    settings = {"image": config.image, "ceilings": asdict(config.ceilings)}
+    settings = {"image": config.image, "ceilings": asdict(config.ceilings), "tier": of_tier}
     pool = Pool(scheduler, size=config.workers, config=settings)
     starting = asyncio.create_task(pool.start())
     ended = asyncio.create_task(stop.wait())
@@ -96,7 +103,7 @@ async def _serve(config: EngineConfig) -> None:
         if not stop.is_set():
             await starting
             server = await listen(config, scheduler, pool)
-            _log.info("serving", listen=config.listen, workers=config.workers)
+            _log.info("serving", listen=config.listen, workers=config.workers, tier=of_tier)
             await stop.wait()
     finally:
         if server is not None:

@@ -199,7 +199,7 @@ def _limit(spec: dict[str, Any]) -> None:
         (resource.RLIMIT_NPROC, spec["processes"] + MAX_THREADS),  # per uid: fork and thread bombs
         (resource.RLIMIT_AS, spec["memory_bytes"] + ADDRESS_SPACE_SLACK_BYTES),
     )
-    for which, value in limits:
+    for which, value in (*limits, *spec.get("rlimits", ())):  # more of them where there is no control group
         resource.setrlimit(which, (value, value))
 
 

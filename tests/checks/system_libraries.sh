@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Installs libnl-route-3-200 (nsjail) and libseccomp2 (pyseccomp) when the machine has not got them:
-# through apt as root, else through sudo when it asks no password, else says what to run.
+# Installs libnl-route-3-200 (nsjail) and libseccomp2 (pyseccomp) when the machine has not got them, and uidmap, whose
+# newuidmap an ordinary user's engine needs: through apt as root, else through sudo when it asks no password, else says
+# what to run.
 # usage: system_libraries.sh PYTHON
 set -euo pipefail
 
 missing=$("$1" - <<'PY'
 import ctypes
+import shutil
 
 for library, package in (
     ("libnl-route-3.so.200", "libnl-route-3-200"),
@@ -15,6 +17,8 @@ for library, package in (
         ctypes.CDLL(library)
     except OSError:
         print(package)
+if not all(shutil.which(tool, path="/usr/bin:/usr/sbin:/bin") for tool in ("newuidmap", "newgidmap")):
+    print("uidmap")
 PY
 )
 [ -n "$missing" ] || exit 0
@@ -23,14 +27,14 @@ PY
 set -- $missing
 install="apt-get install -y --no-install-recommends $*"
 if ! command -v apt-get >/dev/null; then
-    echo "gradebox needs these system libraries: $* (Debian's names). Install them and run make again." >&2
+    echo "gradebox needs these system packages: $* (Debian's names). Install them and run make again." >&2
     exit 1
 elif [ "$(id -u)" = 0 ]; then
     as_root=()
 elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
     as_root=(sudo -n)
 else
-    echo "gradebox needs these system libraries: $*. Run this, then make again:  sudo $install" >&2
+    echo "gradebox needs these system packages: $*. Run this, then make again:  sudo $install" >&2
     exit 1
 fi
 # Most machines have package lists already; only if that fails are they fetched.

@@ -1,12 +1,18 @@
 """One warm jail in this test process, as a worker has it, and programs run in its sandboxes."""
 
+import ctypes
 import os
+import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.sandbox.attack import Host
 
 from gradebox_engine import images
 from gradebox_engine.jail import rootfs
@@ -26,12 +32,17 @@ def never() -> bool:
 
 
 @pytest.fixture(scope="session")
-def jail() -> Iterator[Jail]:
-    """A started jail. Needs root: without it these tests fail in CI and are skipped, loudly, elsewhere."""
+def private_mounts() -> None:
+    """What a worker does first. Needs root: without it these tests fail in CI and are skipped, loudly, elsewhere."""
     if os.geteuid() != 0:
         text = "the sandbox tests need root: they make real jails"
         pytest.fail(text) if os.environ.get("CI") else pytest.skip(text)
     rootfs.enter_private_mounts()
+
+
+@pytest.fixture(scope="session")
+def jail(private_mounts: None) -> Iterator[Jail]:
+    """A started jail."""
     made = Jail(images.host_python(), 0)
     made.start()
     yield made
@@ -53,3 +64,40 @@ def listener() -> Iterator[int]:
     """A TCP port of the host that listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
+
+
+@pytest.fixture
+def host(private_mounts: None, tmp_path: Path, listener: int) -> Iterator[Host]:
+    """A listener, an abstract socket, a process, shared memory, a file that only root may read, a set-uid program."""
+    extra = tmp_path / "extra"
+    extra.mkdir()
+    (extra / "roots").write_text("secret")
+    (extra / "roots").chmod(0o600)
+    shutil.copy(_command("id"), extra / "id")
+    libc = ctypes.CDLL(None, use_errno=True)
+    key = 0x67420000 + os.getpid() % 0x10000
+    segment = libc.shmget(key, 4096, 0o1666)
+    assert segment >= 0, os.strerror(ctypes.get_errno())
+    victim = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    names = {
+        "victim": victim.pid,
+        "port": listener,
+        "abstract": f"gradebox-sandbox-{os.getpid()}",
+        "segment": key,
+        "hostname": os.uname().nodename,
+        "here": __file__,
+        "interpreter": images.host_python().interpreter,
+    }
+    with socket.socket(socket.AF_UNIX) as abstract:
+        abstract.bind("\0" + str(names["abstract"]))
+        abstract.listen(1)
+        yield Host(names, extra)
+    libc.shmctl(segment, 0, None)
+    victim.kill()
+    victim.wait()
+
+
+def _command(name: str) -> str:
+    found = shutil.which(name)
+    assert found, f"these tests need the command {name}"
+    return found

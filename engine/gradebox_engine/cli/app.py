@@ -166,6 +166,13 @@ def serve(
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes. Default: one a core.")] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings, TOML.")] = None,
+    require_tier: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIER",
+            help="Refuse to start below it: rootless (no control group) or full. Default: full as root, else rootless.",
+        ),
+    ] = None,
     embedded: Annotated[bool, typer.Option("--embedded", hidden=True)] = False,
 ) -> int:
     """Run the engine as a gRPC service until SIGINT or SIGTERM.
@@ -174,18 +181,24 @@ def serve(
     """
     from gradebox_engine.cli import serve as command
 
-    return command.serve(listen=listen, workers=workers, config_file=config, embedded=embedded)
+    return command.serve(
+        listen=listen, workers=workers, config_file=config, require_tier=require_tier, embedded=embedded
+    )
 
 
 @app.command()
 def doctor(
     tier: Annotated[
-        str,
-        typer.Option(help="What to ask for: grading (the engine works) or hardened (the host, too)."),
-    ] = "grading",
+        str | None,
+        typer.Option(
+            metavar="TIER",
+            help="What to ask for: rootless (no control group), full, or hardened (settings of the host, too). "
+            "Default: full as root, else rootless.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> int:
-    """Show which protections this machine gives, how each was tested, and what mends it.
+    """Attack every protection that this machine gives; show how it was tested, what was found, and what mends it.
 
     Exit status: 0 when every protection of the tier is there, else 1.
     """

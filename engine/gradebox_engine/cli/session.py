@@ -1,5 +1,6 @@
 """The command line as a client: engines to talk to, units of work, results as label rows."""
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
@@ -24,7 +25,10 @@ def open_engines(addresses: Sequence[str], workers: int | None = None) -> Iterat
         if addresses:
             yield [stack.enter_context(gradebox.Client(address)) for address in addresses]
         else:
-            yield [stack.enter_context(gradebox.Engine(workers=workers))]
+            engine = stack.enter_context(gradebox.Engine(workers=workers))
+            if "rlimits-only" in engine.info().protections:
+                print("gradebox: tier rootless, no control group: see gradebox doctor", file=sys.stderr)
+            yield [engine]
 
 
 @contextmanager

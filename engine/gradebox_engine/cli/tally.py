@@ -64,6 +64,7 @@ class Tally:
             f"{self.submissions:,} submissions, {self.tests:,} tests in "
             f"{numbers['wall_time_s']:.1f} s: {numbers['submissions_per_s']:,.0f} submissions/s, "
             f"{numbers['tests_per_s']:,.0f} tests/s\n"
-            f"{verdicts or 'nothing graded'}" + (f"; mean pass rate {rate:.3f}" if rate is not None else "")
+            f"{verdicts or 'nothing graded'}"
+            + (f"; mean pass rate {rate:.3f}" if rate is not None else "")
             + (f"\nevidence: {signs}" if signs else "")
         )

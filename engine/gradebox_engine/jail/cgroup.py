@@ -1,11 +1,13 @@
 """A jail's control group: memory, tasks and CPU accounting, on cgroup v2 or v1, whichever the machine has.
 
-One group a jail, made and removed by the worker (root of the host); no cgroup file system is ever mounted in a jail.
+One group a jail, made and removed by the worker: root of the host, or a user to whom a part of the tree was delegated
+(systemd-run --user --scope -p Delegate=yes); no cgroup file system is ever mounted in a jail.
 The fork server is in the group, too, but every program's oom_score_adj is +1000 (set from the host, and out of the
 program's reach), so that what the OOM killer takes is a program. Group names carry
 the owner's pid: `sweep` removes those whose owner is gone.
 """
 
+import contextlib
 import errno
 import os
 import re
@@ -16,6 +18,9 @@ from pathlib import Path
 ROOT = Path("/sys/fs/cgroup")
 _NAME = re.compile(r"gradebox-(\d+)-\d+$")
 _V1_CONTROLLERS = ("memory", "pids", "cpuacct")
+_LEAF = "gradebox-supervisor"
+_TRIAL_INDEX = 97
+_MOVES = 100
 
 
 class CgroupError(OSError):
@@ -31,10 +36,15 @@ def _own_path(controller: str, proc_cgroup: str) -> str:
     return "/"
 
 
+def _has_controllers(folder: Path) -> bool:
+    """v2: whether groups below can have what is needed. Whoever made `folder` may have handed nothing on to it."""
+    controllers = folder / "cgroup.controllers"
+    return controllers.exists() and {"memory", "pids"} <= set(controllers.read_text().split())
+
+
 def detect(root: Path = ROOT) -> int | None:
     """2 when memory and pids can be had from a cgroup v2 tree at `root`, 1 when from v1 hierarchies, else None."""
-    controllers = root / "cgroup.controllers"
-    if controllers.exists() and {"memory", "pids"} <= set(controllers.read_text().split()):
+    if _has_controllers(root):
         return 2
     if all((root / name / "cgroup.procs").exists() for name in ("memory", "pids")):
         return 1
@@ -46,7 +56,9 @@ def _bases(root: Path, version: int) -> dict[str, Path]:
     text = Path("/proc/self/cgroup").read_text()
     if version == 2:
         own = root / _own_path("", text).lstrip("/")
-        return {"": own if own.is_dir() else root}
+        while own.name == _LEAF:  # where `_delegate` moved us
+            own = own.parent
+        return {"": own if _has_controllers(own) else root}
     bases = {}
     for name in _V1_CONTROLLERS:
         if (root / name / "cgroup.procs").exists():
@@ -62,14 +74,18 @@ def _delegate(base: Path) -> None:
     if set(wanted) <= set(control.read_text().split()):
         return
     request = " ".join(f"+{name}" for name in wanted)
-    try:
-        control.write_text(request)
-    except OSError:  # EBUSY: a group with processes of its own cannot hand its controllers on
-        leaf = base / "gradebox-supervisor"
+    leaf = base / _LEAF
+    for attempt in range(_MOVES):  # processes of the group may fork while they are moved
+        try:
+            control.write_text(request)
+            return
+        except OSError as error:  # EBUSY: a group with processes of its own cannot hand its controllers on
+            if error.errno != errno.EBUSY or attempt == _MOVES - 1:
+                raise
         leaf.mkdir(exist_ok=True)
         for pid in (base / "cgroup.procs").read_text().split():
-            (leaf / "cgroup.procs").write_text(pid)
-        control.write_text(request)
+            with contextlib.suppress(ProcessLookupError):  # it has ended
+                (leaf / "cgroup.procs").write_text(pid)
 
 
 def _write(file: Path, text: str) -> None:
@@ -91,9 +107,13 @@ def _remove(folder: Path) -> None:
         try:
             folder.rmdir()
             return
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):  # gone, or somebody else's
             return
         except OSError:
+            if (folder / "cgroup.kill").exists():  # v2, from Linux 5.14 on; no fork outruns it
+                (folder / "cgroup.kill").write_text("1")
+                time.sleep(0.02)
+                continue
             for pid in (folder / "cgroup.procs").read_text().split():
                 if pid == "0":  # of a PID namespace that is not ours; to kill(2), it would mean ourselves
                     continue
@@ -118,6 +138,20 @@ def sweep(root: Path = ROOT) -> int:
     return len(stale)
 
 
+def missing(root: Path = ROOT) -> str | None:
+    """Why this process cannot have a group with limits, found by making one; None when it can."""
+    try:
+        group = Cgroup(_TRIAL_INDEX, root)
+        try:
+            group.set_memory(1 << 30)
+            group.set_tasks(64)
+        finally:
+            group.remove()
+    except OSError as error:
+        return str(error)
+    return None
+
+
 class Cgroup:
     """One jail's group. Raises CgroupError where the machine gives none."""
 
@@ -126,13 +160,22 @@ class Cgroup:
         if version is None:
             raise CgroupError("no writable cgroup with memory and pids controllers; see `gradebox doctor`")
         self.version = version
+        self.name = f"cgroup-v{version}"
         bases = _bases(root, version)
-        if version == 2:
-            _delegate(bases[""])
         name = f"gradebox-{os.getpid()}-{index}"
         self._folders = {controller: base / name for controller, base in bases.items()}
-        for folder in self._folders.values():
-            folder.mkdir(exist_ok=True)
+        try:
+            if version == 2:
+                _delegate(bases[""])
+            for folder in self._folders.values():
+                folder.mkdir(exist_ok=True)
+        except OSError as error:
+            for folder in self._folders.values():
+                _remove(folder)
+            why = f"{bases[min(bases)]}: {error.strerror}"
+            raise CgroupError(
+                f"no writable cgroup with memory and pids controllers ({why}); see `gradebox doctor`"
+            ) from None
         memory = self._folder("memory")
         self._memory_limit = memory / ("memory.max" if version == 2 else "memory.limit_in_bytes")
         self._swap_limit = memory / ("memory.swap.max" if version == 2 else "memory.memsw.limit_in_bytes")
@@ -154,6 +197,8 @@ class Cgroup:
         """Limits memory (page cache and scratch files included), and swap to none on top of it."""
         if limit_bytes == self._limit_bytes:
             return
+        if self.version == 2 and limit_bytes < self._limit_bytes:
+            self._make_room(limit_bytes)
         # v1: the limit of memory alone may never stand above that of memory and swap, so mind the order.
         files = [self._memory_limit]
         if self._swap_limit.exists():
@@ -162,6 +207,21 @@ class Cgroup:
         for file in files:
             _write(file, "0" if file.name == "memory.swap.max" else str(limit_bytes))
         self._limit_bytes = limit_bytes
+
+    def _make_room(self, limit_bytes: int) -> None:
+        """v2: waits for what the last program used, as v1 does by itself (EBUSY, see `_write`).
+
+        A lower memory.max would be taken at once, and somebody killed for what does not fit; memory.high only reclaims.
+        """
+        high = self._memory_limit.with_name("memory.high")
+        high.write_text(str(limit_bytes))
+        for _ in range(100):
+            if self.memory_bytes() <= limit_bytes:
+                break
+            time.sleep(0.01)
+        else:
+            raise CgroupError(errno.EBUSY, f"{high} is {limit_bytes}: memory of an ended program is not given back")
+        high.write_text("max")
 
     def set_tasks(self, limit: int) -> None:
         """Limits processes and threads together."""

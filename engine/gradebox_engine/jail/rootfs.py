@@ -1,21 +1,27 @@
 """Builds a jail's read-only root from an image, in a mount namespace that only this worker sees.
 
 nsjail makes its mounts as an unprivileged uid of a user namespace, which cannot pass through folders such as /root
-(mode 0700) where an interpreter may stand. So the worker, still root of the host, builds the tree first: a small
-tmpfs with bind mounts, in a private mount namespace of its own. The host never sees these mounts, and they go when
-the worker goes, whatever ends it.
+(mode 0700) where an interpreter may stand. So the worker, still root of the host (or, rootless, the user whose folder
+it is), builds the tree first: a small tmpfs with bind mounts, in a private mount namespace of its own. The host never
+sees these mounts, and they go when the worker goes, whatever ends it.
+
+A worker that is root of a user namespace only may not take from a mount what the host gave it: nosuid, nodev, noexec
+and read-only stay, and mounts below a bound folder come with it.
 """
 
 import ctypes
+import errno
 import os
+import struct
 from pathlib import Path
 
 from gradebox_engine.images import Image
 from gradebox_engine.jail import decoys
 
-_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT = 1, 2, 4, 32
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REMOUNT = 1, 2, 4, 8, 32
 _MNT_DETACH = 2
 _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
+_SYS_MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE = 442, -100, 0x8000
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -48,8 +54,24 @@ def _bind(root: Path, source: Path, target: str, flags: int) -> None:
     else:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.touch()
-    _mount(str(source), str(place), None, _MS_BIND)
-    _mount(None, str(place), None, _MS_REMOUNT | _MS_BIND | flags)
+    try:
+        _mount(str(source), str(place), None, _MS_BIND)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        _mount(str(source), str(place), None, _MS_BIND | _MS_REC)  # what is mounted below it cannot be left out
+        _add_flags(place, flags)
+    kept = os.statvfs(place).f_flag & (_MS_RDONLY | _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
+    _mount(None, str(place), None, _MS_REMOUNT | _MS_BIND | flags | kept)
+
+
+def _add_flags(place: Path, flags: int) -> None:
+    """Sets flags of a mount and of everything below it: mount_setattr(2), whose first three are mount's own."""
+    attributes = struct.pack("=4Q", flags, 0, 0, 0)
+    arguments = (ctypes.c_int(_AT_FDCWD), os.fsencode(place), ctypes.c_uint(_AT_RECURSIVE), attributes)
+    if _libc.syscall(ctypes.c_long(_SYS_MOUNT_SETATTR), *arguments, ctypes.c_size_t(len(attributes))) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"cannot change the mounts below {place}: {os.strerror(number)}")
 
 
 def enter_private_mounts() -> None:
@@ -64,8 +86,8 @@ def build(image: Image, root: Path) -> None:
     _mount("tmpfs", str(root), "tmpfs", 0, "size=1m,mode=755")
     for source, target in image.binds:
         _bind(root, source, target, _MS_RDONLY | _MS_NOSUID | _MS_NODEV)
-    for name in _DEVICES:
-        _bind(root, Path("/dev") / name, f"/dev/{name}", _MS_NOSUID | (_MS_RDONLY if name == "urandom" else 0))
+    for name in _DEVICES:  # the host's own nodes; read-only keeps their times and modes, not what is written to them
+        _bind(root, Path("/dev") / name, f"/dev/{name}", _MS_NOSUID | _MS_RDONLY)
     for link, target in {**_LINKS, **image.links}.items():
         place = root / link.lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)

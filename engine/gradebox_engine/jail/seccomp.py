@@ -23,11 +23,11 @@ _CLONE_THREAD, _CLONE_NEWPID = 0x00010000, 0x20000000
 _AF_UNIX = 1
 
 _ALLOWED = """
-read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 open openat creat close close_range
+read write readv writev pread64 pwrite64 preadv pwritev pwritev2 open openat creat close close_range
 stat fstat lstat newfstatat statx statfs fstatfs lseek access faccessat faccessat2
 mmap mprotect munmap brk mremap madvise msync mincore
 rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack pause
-pipe pipe2 select pselect6 poll ppoll dup dup2 dup3 fcntl
+pipe pipe2 select pselect6 poll ppoll dup dup2 dup3
 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 eventfd eventfd2
 timerfd_create timerfd_settime timerfd_gettime nanosleep clock_nanosleep getitimer setitimer alarm
 getpid getppid gettid getuid geteuid getgid getegid getresuid getresgid getgroups
@@ -60,6 +60,11 @@ fremovexattr
 _PRCTL_ALLOWED = (1, 2, 3, 15, 16, 23, 39, 0x53564D41)
 # ioctl: what files, pipes and "is it a terminal?" need. Not TIOCSTI, TIOCLINUX.
 _IOCTL_ALLOWED = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
+
+# fcntl: descriptors, flags, locks, pipe sizes, seals. Not F_NOTIFY and F_SETLEASE, which tell of other jails' doings
+# with the files of an image, nor hints that stay with a file.
+_FCNTL_ALLOWED = (*range(8), 36, 37, 38, *range(1030, 1035))
+_RWF_NOWAIT = 8  # of preadv2: tells what other programs have read, by what is in the page cache
 
 # What honest code asks for without need of an answer: refused, and nobody is told.
 _EPERM = """
@@ -141,6 +146,9 @@ def common_filter() -> bytes:
         policy.add_rule(pyseccomp.ALLOW, "prctl", arg(0, eq, option))
     for request in _IOCTL_ALLOWED:
         policy.add_rule(pyseccomp.ALLOW, "ioctl", arg(1, eq, request))
+    for command in _FCNTL_ALLOWED:
+        policy.add_rule(pyseccomp.ALLOW, "fcntl", arg(1, eq, command))
+    policy.add_rule(pyseccomp.ALLOW, "preadv2", arg(5, masked, _RWF_NOWAIT, 0))
     policy.add_rule(pyseccomp.ALLOW, "socketpair", arg(0, eq, _AF_UNIX))
     policy.add_rule(pyseccomp.ALLOW, "prlimit64", arg(0, eq, 0))  # on oneself only
     policy.add_rule(pyseccomp.ALLOW, "sched_setaffinity", arg(0, eq, 0))

@@ -1,8 +1,9 @@
 """The worker process: `python -m gradebox_engine.worker --fd N --config-json JSON`, started by the front.
 
-Theory of operation. Root of the host, single-threaded. It owns one jail, in a private mount namespace, and takes
-jobs from the front over the socket N, one submission at a time; answers leave as they are ready. When the front goes
-(end of file), the worker ends its jail and itself; when the worker is killed, the kernel ends the jail (nsjail's
+Theory of operation. Root of the host, or, for an ordinary user, of a user namespace of its own; one thread works (and,
+without a control group, one looks after the jail: see jail.tree). It owns one jail, in a private mount namespace, and
+takes jobs from the front over the socket N, one submission at a time; answers leave as they are ready. When the front
+goes (end of file), the worker ends its jail and itself; when the worker is killed, the kernel ends the jail (nsjail's
 processes are told by PR_SET_PDEATHSIG and by the end of the control socket). A jail that fails is replaced, the job
 that met it is handed back to the front as a fault, and no program is blamed for it. So is a job under which the worker
 itself fails (out of memory or of descriptors, a bug): whatever state that leaves in the jail is thrown away with it.
@@ -27,12 +28,13 @@ from google.protobuf.message import DecodeError
 
 from gradebox_engine import images
 from gradebox_engine.convert import InvalidSuite, limits_from_wire, suite_from_wire, suite_key
-from gradebox_engine.jail import cgroup, rootfs
+from gradebox_engine.jail import cgroup, rootfs, rootless
 from gradebox_engine.jail.launch import Jail, JailDied, sweep_folders
 from gradebox_engine.judge.result import pass_rate, submission_verdict
 from gradebox_engine.judge.suite import Verdict
 from gradebox_engine.limits import Ceilings
 from gradebox_engine.scheduler import SUITES_PER_WORKER
+from gradebox_engine.tier import Tier
 from gradebox_engine.worker.grader import Grader, Prepared
 from gradebox_engine.worker.link import FrameType, FrontGone, Link
 from gradebox_engine.worker.outcome import Graded
@@ -85,14 +87,19 @@ def _result(index: int, source: bytes, graded: Graded) -> wire.SubmissionResult:
 class Worker:
     """Takes jobs from the link and grades them in its jail."""
 
-    def __init__(self, link: Link, image: images.Image, index: int, ceilings: Ceilings) -> None:
+    def __init__(self, link: Link, image: images.Image, index: int, ceilings: Ceilings, tier: Tier) -> None:
         self._link = link
         self._image = image
         self._index = index
         self._ceilings = ceilings
         self._problems: OrderedDict[bytes, Prepared] = OrderedDict()
-        self._jail = Jail(image, index)
-        self._jail.start()
+        self._with_cgroup = tier == "full"
+        self._jail = self._new_jail()
+
+    def _new_jail(self) -> Jail:
+        jail = Jail(self._image, self._index, with_cgroup=self._with_cgroup)
+        jail.start()
+        return jail
 
     def serve(self) -> None:
         """Works until the front closes the link."""
@@ -123,8 +130,7 @@ class Worker:
         if not isinstance(error, JailDied):
             traceback.print_exception(error)
         self._link.send_json(FrameType.FAULT, {"job": job, "message": _why(error)})
-        self._jail = Jail(self._image, self._index)
-        self._jail.start()
+        self._jail = self._new_jail()
 
     def _problem(self, request: routed.RoutedGradeRequest) -> Prepared:
         """The problem of a request, planned once; later requests name it by its key."""
@@ -206,6 +212,11 @@ class Worker:
         self._link.forget(job)
 
 
+def _end(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the jail is being closed from here on
+    sys.exit(0)
+
+
 def main() -> int:
     """Runs one worker. Returns the exit status."""
     parser = argparse.ArgumentParser(description="gradebox worker; started by the engine")
@@ -213,16 +224,19 @@ def main() -> int:
     parser.add_argument("--config-json", required=True)
     args = parser.parse_args()
     config = json.loads(args.config_json)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the front's to handle
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, _end)
     os.set_inheritable(args.fd, False)
     link = Link(socket.socket(fileno=args.fd))
     try:
+        if os.geteuid() != 0:
+            rootless.enter()
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)  # now: a change of identity clears it
         rootfs.enter_private_mounts()
         cgroup.sweep()
         sweep_folders()
-        worker = Worker(link, images.by_name(config["image"]), config["index"], Ceilings(**config["ceilings"]))
+        image, ceilings = images.by_name(config["image"]), Ceilings(**config["ceilings"])
+        worker = Worker(link, image, config["index"], ceilings, config["tier"])
     except Exception as error:
         traceback.print_exception(error)
         with contextlib.suppress(FrontGone):
@@ -234,6 +248,7 @@ def main() -> int:
         with contextlib.suppress(FrontGone):
             worker.serve()
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it comes when the front dies, which we may know already
         worker.close()
     return 0
 

@@ -20,7 +20,7 @@ from gradebox_engine.judge.evidence import Evidence, said_by_process
 from gradebox_engine.judge.plan import GeneralTest, Plan
 from gradebox_engine.judge.suite import CallTest, Suite, Verdict
 from gradebox_engine.worker.outcome import load_fault, seen_of
-from gradebox_engine.worker.watch import Fault, OomWatch, Watch, cause_of_death
+from gradebox_engine.worker.watch import Fault, OomWatch, Watch, cause_of_death, memory_fault
 from gradebox_inside import codec
 from gradebox_inside.calls import split_answer
 
@@ -224,6 +224,8 @@ class Session:
                 break
             if not self.process.has_spoken:  # what it does from now on is for the next answer
                 watch.restart()
+            if self._has_fault():
+                break
             answer = Answer(payload)
             self._answer_bytes += len(payload)
             if answer.index != index:
@@ -233,6 +235,12 @@ class Session:
             else:
                 got.append(answer)
         return got
+
+    def _has_fault(self) -> bool:
+        """Whether `fault` is set; a program of which the OOM killer took a child has one, though it goes on."""
+        if self._limits.processes > 1 and self._oom.fired():
+            self.fault = memory_fault(self._limits)
+        return self.fault is not None
 
     def send(self, message: tuple[Any, ...] | bytes) -> None:
         """Sends a message to the program; one that listens to its oracle is called back first."""
@@ -252,8 +260,7 @@ class Session:
         message = self._next_message(watch) if self.fault is None else None
         if message is not None and (message[0] != "tested" or len(message) != 5 or message[1] != index):
             self._forged()
-            message = None
-        return (message[4] if message else None), watch
+        return (None if self._has_fault() or message is None else message[4]), watch
 
     def run_in_oracle(self, test: GeneralTest, its_plan: Plan) -> tuple[Any, Watch]:
         """Runs a test in the oracle. Returns its result, or None with `fault` set. Raises JailDied, Cancelled."""
@@ -278,8 +285,7 @@ class Session:
         self.process.wait(0.0)  # what it wrote meanwhile came before its last answer to the oracle
         if self.process.malformed or self.process.has_spoken:
             self._forged()
-            return None, watch
-        return result, watch
+        return (None if self._has_fault() else result), watch
 
     def _program_gone(self, watch: Watch) -> None:
         """The oracle saw the program's end of their socket close: see what became of it."""

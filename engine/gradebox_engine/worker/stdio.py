@@ -17,7 +17,7 @@ from gradebox_engine.judge.text import shorten
 from gradebox_engine.limits import Limits
 from gradebox_engine.worker.outcome import load_fault, seen_of
 from gradebox_engine.worker.session import THREADS, Cancelled
-from gradebox_engine.worker.watch import Fault, OomWatch, Watch, cause_of_death
+from gradebox_engine.worker.watch import Fault, OomWatch, Watch, cause_of_death, memory_fault
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ def run(jail: Jail, source: bytes, stdin: bytes, limits: Limits, oom: OomWatch, 
     code = os.waitstatus_to_exitcode(exited.status)
     if fault is None and process.output_bytes > limits.output_bytes:
         fault = Fault(Verdict.OUTPUT_LIMIT, f"wrote more than {limits.output_bytes} bytes")
+    if fault is None and limits.processes > 1 and oom.fired():
+        fault = memory_fault(limits)
     if fault is None and code != 0:
         fault = _exit_fault(code, report, process, cause_of_death(exited, oom, limits, cpu_time_s))
     return Ran(

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from gradebox_engine.jail.launch import Exited, Jail
 from gradebox_engine.jail.process import SandboxedProcess
 from gradebox_engine.judge.suite import Verdict
-from gradebox_engine.limits import Limits
+from gradebox_engine.limits import Limits, longest_wall_time_s
+from gradebox_engine.worker.queued import Queued
 
 _CORES = os.cpu_count() or 1
 _SHORTEST_WAIT_S = 0.002
 _LONGEST_WAIT_S = 0.5
-_QUEUED_FRESH_S = 0.05
+_FIRST_LOOK_S = 0.05
+_NAMED_SIGNALS = frozenset(signal.Signals)  # real-time signals are not in it
 
 
 @dataclass(frozen=True)
@@ -27,15 +29,16 @@ class Fault:
 class Watch:
     """One test case's share of a process's CPU time, wall time and output, from `restart` on.
 
-    The wall limit is a net for sleepers and must not depend on load: time that the process stood in the queue for a
-    processor is not counted, so a busy machine never makes a TIME_LIMIT of an honest program.
+    The wall limit is a net for sleepers and must not depend on load: time that a thread of the program, a child, or
+    the test's own process stood in the queue for a processor is not counted, so a busy machine never makes a
+    TIME_LIMIT of an honest program.
     """
 
     def __init__(self, process: SandboxedProcess, limits: Limits, oracle: SandboxedProcess | None = None) -> None:
         self._process = process
         self._oracle = oracle
         self._limits = limits
-        self._queued_s, self._queued_read_s = 0.0, process.started_s
+        self._queued = Queued(process.host_pid, *([oracle.host_pid] if oracle else []))
         # A test's own code gets more: every step of it is a message.
         self._oracle_cpu_limit_s = 4 * limits.cpu_time_s + 2
         self.restart()
@@ -45,8 +48,7 @@ class Watch:
         self._cpu_s = self._process.cpu_time_s()
         self._oracle_cpu_s = self._oracle.cpu_time_s() if self._oracle else 0.0
         self._start_s = time.monotonic()
-        if self._start_s - self._queued_read_s > _QUEUED_FRESH_S:  # a file to read: not for every quick test
-            self._queued_s, self._queued_read_s = self._process.queued_s(), self._start_s
+        self._queued.restart()
         self._output_bytes = self._process.output_bytes
 
     def cpu_time_s(self) -> float:
@@ -64,24 +66,36 @@ class Watch:
         """How long to sleep before looking at the clocks again."""
         left = self._limits.cpu_time_s - self.cpu_time_s()
         threads = _CORES if self._limits.processes > 1 else 1
-        return min(_LONGEST_WAIT_S, max(_SHORTEST_WAIT_S, left / threads))
+        longest_s = _LONGEST_WAIT_S if self.wall_time_s() > _FIRST_LOOK_S else _FIRST_LOOK_S
+        return min(longest_s, max(_SHORTEST_WAIT_S, left / threads))
+
+    def overspent(self) -> Fault | None:
+        """TIME_LIMIT where too much CPU time is used, also by what has come to an answer before anybody looked."""
+        return over_cpu_limit(self.cpu_time_s(), self._limits)
 
     def exceeded(self) -> Fault | None:
         """The limit that the test case has broken, if any."""
         limits = self._limits
         if self._process.output_bytes - self._output_bytes > limits.output_bytes:
             return Fault(Verdict.OUTPUT_LIMIT, f"wrote more than {limits.output_bytes} bytes")
-        if self.cpu_time_s() > limits.cpu_time_s:
-            return Fault(Verdict.TIME_LIMIT, f"used more than {limits.cpu_time_s:g} s of CPU time")
-        if self.wall_time_s() > limits.wall_time_s:
-            queued = self._process.queued_s() - self._queued_s
-            if self.wall_time_s() - queued > limits.wall_time_s:
-                return Fault(Verdict.TIME_LIMIT, f"took more than {limits.wall_time_s:g} s of wall time")
+        if (overspent := self.overspent()) is not None:
+            return overspent
+        wall_time_s = self.wall_time_s()
+        queued_s = self._queued.look() if wall_time_s > _FIRST_LOOK_S else 0.0  # not for every quick test
+        if wall_time_s > limits.wall_time_s + queued_s or wall_time_s > longest_wall_time_s(limits):
+            return Fault(Verdict.TIME_LIMIT, f"took more than {limits.wall_time_s:g} s of wall time")
         if self._oracle and self._oracle.cpu_time_s() - self._oracle_cpu_s > self._oracle_cpu_limit_s:
             return Fault(
                 Verdict.TIME_LIMIT, f"the test's own code used more than {self._oracle_cpu_limit_s:g} s of CPU time"
             )
         return None
+
+
+def over_cpu_limit(cpu_time_s: float, limits: Limits) -> Fault | None:
+    """TIME_LIMIT where this much CPU time is too much."""
+    if cpu_time_s <= limits.cpu_time_s:
+        return None
+    return Fault(Verdict.TIME_LIMIT, f"used more than {limits.cpu_time_s:g} s of CPU time")
 
 
 class OomWatch:
@@ -99,15 +113,21 @@ class OomWatch:
         return fired
 
 
+def memory_fault(limits: Limits) -> Fault:
+    """The verdict on a program of which the OOM killer took a process, be it a child that the program outlives."""
+    return Fault(Verdict.MEMORY_LIMIT, f"used more than {limits.memory_bytes} bytes of memory")
+
+
 def cause_of_death(exited: Exited, oom: OomWatch, limits: Limits, cpu_used_s: float) -> Fault:
     """The verdict on a process that ended when it should not have."""
     if os.WIFSIGNALED(exited.status):
         number = os.WTERMSIG(exited.status)
         if number == signal.SIGKILL and oom.fired():
-            return Fault(Verdict.MEMORY_LIMIT, f"used more than {limits.memory_bytes} bytes of memory")
+            return memory_fault(limits)
         if number in (signal.SIGKILL, signal.SIGXCPU) and cpu_used_s > limits.cpu_time_s:
             return Fault(Verdict.TIME_LIMIT, f"used more than {limits.cpu_time_s:g} s of CPU time")
         why = ": a system call that no program here may make" if number == signal.SIGSYS else ""
-        return Fault(Verdict.RUNTIME_ERROR, f"killed by {signal.Signals(number).name}{why}")
+        name = signal.Signals(number).name if number in _NAMED_SIGNALS else f"signal {number}"
+        return Fault(Verdict.RUNTIME_ERROR, f"killed by {name}{why}")
     code = os.waitstatus_to_exitcode(exited.status)
     return Fault(Verdict.RUNTIME_ERROR, f"exited early with status {code}")

@@ -175,7 +175,7 @@ def test_what_the_engine_refuses_is_told_by_line(work: Work, capsys: pytest.Capt
         (["grade"], "gradebox: Missing argument 'PROBLEMS'."),
         (["nonsense"], "gradebox: No such command 'nonsense'."),
         (["demo", "--limit", "x"], "gradebox: Invalid value for '--limit'"),
-        (["doctor", "--tier", "x"], "gradebox: --tier must be one of grading, hardened, is 'x'"),
+        (["doctor", "--tier", "x"], "gradebox: --tier must be one of rootless, full, hardened, is 'x'"),
         (["run", "/none"], "gradebox: /none: No such file or directory"),
         (
             ["grade", "p", "g", "-o", "l", "--min-seal", "wax"],

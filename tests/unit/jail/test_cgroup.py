@@ -79,3 +79,32 @@ def test_sweep_removes_only_what_the_dead_left(tmp_path: Path) -> None:
         folder.mkdir()
     assert cgroup.sweep(tmp_path) == 1
     assert not dead.exists() and alive.exists() and foreign.exists()
+
+
+def test_the_leaf_that_we_were_moved_to_is_not_the_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = _v2(tmp_path)
+    scope = own / "user.scope"
+    (scope / "gradebox-supervisor").mkdir(parents=True)
+    monkeypatch.setattr(cgroup, "_own_path", lambda *_: "/user.scope/gradebox-supervisor")
+    assert cgroup._bases(own, 2) == {"": scope}
+
+
+def test_what_is_missing_is_found_by_trying(tmp_path: Path) -> None:
+    missing = cgroup.missing(tmp_path)
+    assert missing is not None and "gradebox doctor" in missing
+
+
+def test_a_tree_that_may_not_be_written_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = _v1(tmp_path)
+    made: list[Path] = []
+
+    def refuse(folder: Path, *args: object, **kwargs: object) -> None:
+        if made:
+            raise PermissionError(13, "Permission denied", str(folder))
+        made.append(folder)
+        os.mkdir(folder)
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(cgroup.CgroupError, match="Permission denied"):
+        cgroup.Cgroup(0, root)
+    assert made and not made[0].exists()  # what was made before is removed

@@ -31,6 +31,7 @@ def test_flags_beat_environment_beats_file_beats_defaults(tmp_path: Path, monkey
         ('listen = "nowhere"', "listen"),
         ("worker = 1", "worker"),
         ("[ceilings]\ncpu = 1", "ceilings"),
+        ('require_tier = "some"', "require_tier"),
         ("workers = ", "engine.toml"),
     ],
 )
@@ -64,3 +65,13 @@ def test_a_containers_limits_count(tmp_path: Path) -> None:
         (first / name).parent.mkdir(parents=True, exist_ok=True)
         (first / name).write_text(str(value))
     assert machine.usable_cores(first) >= 1
+
+
+def test_the_tier_comes_from_flag_environment_or_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "engine.toml"
+    file.write_text('require_tier = "full"\n')
+    assert load_config({}).require_tier is None
+    assert load_config({}, file).require_tier == "full"
+    monkeypatch.setenv("GRADEBOX_REQUIRE_TIER", "rootless")
+    assert load_config({}, file).require_tier == "rootless"
+    assert load_config({"require_tier": "full"}, file).require_tier == "full"
