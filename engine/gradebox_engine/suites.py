@@ -12,16 +12,14 @@ from gradebox_engine.convert import (
     suite_from_wire,
     suite_key,
 )
-from gradebox_engine.limits import Ceilings, Limits
+from gradebox_engine.limits import Ceilings, Limits, longest_wall_time_s
 from gradebox_engine.work import SuiteEntry
 from gradebox_proto.v1 import grading_pb2 as wire
 from gradebox_proto.v1 import routing_pb2 as routed
 
 CACHE_BYTES = 256 << 20
 CACHE_ENTRIES = 20_000
-# Over what a program's tests may take by their wall limits, run once and then once more, alone.
 _GRACE_S = 60.0
-_GRACE_TEST_S = 1.0
 
 
 class UnknownSuite(LookupError):
@@ -48,7 +46,7 @@ class Image:
 
 def program_bound_s(limits: Limits, tests: int) -> float:
     """Seconds after which a worker that has not answered for one program must be broken."""
-    return _GRACE_S + 2 * tests * (limits.wall_time_s + _GRACE_TEST_S)
+    return _GRACE_S + 2 * (tests + 1) * longest_wall_time_s(limits)  # a test that times out makes the next one load
 
 
 class Suites:

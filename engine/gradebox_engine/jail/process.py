@@ -29,6 +29,7 @@ from gradebox_inside.frames import FrameReader
 MAX_FRAME_BYTES = 24 << 20
 _READ_BYTES = 1 << 16
 _HELLO_TIMEOUT_S = 20.0
+_SEND_S = 2.0
 _REFERRED_CALL_S = 1e-4  # what one costs the worker, about; a program that makes many pays for them
 
 
@@ -50,7 +51,7 @@ class Output:
 class SandboxedProcess:
     """A program's or an oracle's process. Create with `start`; `end` it always (it is a context manager)."""
 
-    def __init__(self, jail: Jail, limits: Limits, keep_output: bool) -> None:
+    def __init__(self, jail: Jail, limits: Limits, role: str, keep_output: bool) -> None:
         self._jail = jail
         self._channel: socket.socket
         self._reader = FrameReader(MAX_FRAME_BYTES)
@@ -67,8 +68,10 @@ class SandboxedProcess:
         self._referred = 0
         self.refused_calls = 0  # that it, or a process of its own, made
         self.malformed = False  # it wrote something on its channel that cannot be read
+        self._unsent = memoryview(b"")  # of what was sent to one that does not read
+        self._answers = role == "program"  # referred calls, its oracle's too: one of the two knows whose they are
         # With children of its own, its own clock is not the whole tree's: the jail's is, from its start on.
-        self.counts_jail = limits.processes > 1
+        self.counts_jail = limits.processes > 1 and role == "program"
         self._jail_cpu_s = jail.cpu_time_s() if self.counts_jail else 0.0
         self.closed = False  # its end of the channel is closed: dead, or as good as
         self.exited: Exited | None = None
@@ -86,7 +89,7 @@ class SandboxedProcess:
         scratch_of: int = 0,
     ) -> "SandboxedProcess":
         """Spawns a process and waits until it stands in its sandbox. Raises JailDied."""
-        self = cls(jail, limits, keep_output)
+        self = cls(jail, limits, role, keep_output)
         shared_uid = role == "program" or scratch_of
         spec = {
             "role": role,
@@ -153,17 +156,20 @@ class SandboxedProcess:
         for message in messages:
             payload = message if isinstance(message, bytes) else encoded(message)
             parts += [len(payload).to_bytes(4, "little"), payload]
-        data = memoryview(b"".join(parts))
-        deadline = time.monotonic() + _HELLO_TIMEOUT_S
+        data = memoryview(b"".join([self._unsent, *parts]))
+        self._unsent = memoryview(b"")
+        deadline = time.monotonic() + _SEND_S
         while data and not self.closed:
             try:
                 data = data[self._channel.send(data) :]
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    return  # it does not read: the limits on its time will say so
+                    self._unsent = data  # it does not read yet: `wait` goes on, and the limits on its time say how long
+                    return
                 refusals = self._jail.refusals
                 assert refusals is not None
-                readable, _, _ = select.select([*self._streams, refusals.fileno()], [self._channel], [], 0.05)
+                waiting = [*self._streams, *([refusals.fileno()] if self._answers else [])]
+                readable, _, _ = select.select(waiting, [self._channel], [], 0.05)
                 for fd in readable:
                     if fd in self._streams:
                         self._drain(fd)
@@ -180,9 +186,10 @@ class SandboxedProcess:
         refusals = self._jail.refusals
         assert refusals is not None
         poller = select.poll()
-        poller.register(refusals, select.POLLIN)
+        if self._answers:
+            poller.register(refusals, select.POLLIN)
         if not self.closed:
-            poller.register(self._channel, select.POLLIN)
+            poller.register(self._channel, select.POLLIN | (select.POLLOUT if self._unsent else 0))
         for fd in self._streams:
             poller.register(fd, select.POLLIN)
         if also is not None:
@@ -195,8 +202,19 @@ class SandboxedProcess:
                 if events & select.POLLIN:
                     self._refuse(refusals)
             elif fd != also:
-                self._receive()
+                if events & select.POLLOUT:
+                    self._send_more()
+                if events & ~select.POLLOUT:
+                    self._receive()
         return bool(ready)
+
+    def _send_more(self) -> None:
+        try:
+            self._unsent = self._unsent[self._channel.send(self._unsent) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.closed = True
 
     def _refuse(self, refusals: Refusals) -> None:
         """Answers a system call that waits: of this process's, or of its oracle's."""
@@ -323,11 +341,6 @@ class SandboxedProcess:
             return b""
         finally:
             os.close(fd)
-
-    def queued_s(self) -> float:
-        """How long its main thread has waited for a processor so far: the machine's load, not its own doing."""
-        fields = self._read_proc("schedstat").split()
-        return int(fields[1]) / 1e9 if len(fields) > 1 else 0.0
 
     def peak_memory_bytes(self) -> int:
         """The most memory that the process has had so far; 0 when it is gone."""

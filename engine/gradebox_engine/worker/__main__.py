@@ -247,6 +247,9 @@ def main() -> int:
     try:
         with contextlib.suppress(FrontGone):
             worker.serve()
+    except MemoryError:  # not even to read the job
+        link.send_json(FrameType.FAULT, {"job": None, "message": "the worker ran out of memory"})
+        return 1
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it comes when the front dies, which we may know already
         worker.close()

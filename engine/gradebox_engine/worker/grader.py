@@ -26,7 +26,7 @@ from gradebox_engine.limits import Limits
 from gradebox_engine.worker import stdio
 from gradebox_engine.worker.outcome import Graded, TestOutcome, fault_of, whole_test_fault
 from gradebox_engine.worker.session import Answer, Session
-from gradebox_engine.worker.watch import Fault, OomWatch, Watch
+from gradebox_engine.worker.watch import Fault, OomWatch, Watch, over_cpu_limit
 
 # The fast path's calls go out in batches, so that a hostile program never makes the worker hold too many answers.
 _BATCH = 256
@@ -82,6 +82,8 @@ class _Submission:
         self._cancelled = cancelled
         self._oom = OomWatch(jail)
         self._with_oracle = problem.plan.needs_oracle
+        limits = problem.suite.limits
+        self._batch_size = 1 if limits.isolate or limits.processes > 1 else _BATCH
         self._outcomes: dict[int, TestOutcome] = {}
         self._session: Session | None = None
         self._session_tests: list[int] = []
@@ -149,7 +151,7 @@ class _Submission:
     def _batch(self, tests: tuple[PlannedTest, ...], position: int) -> list[FastTest]:
         """The run of fast tests that starts here, as far as one frame and one process may take it."""
         batch: list[FastTest] = []
-        for test in tests[position : position + (1 if self._suite.limits.isolate else _BATCH)]:
+        for test in tests[position : position + self._batch_size]:
             if not isinstance(test, FastTest) or test.seal < self._suite.min_seal:
                 break
             batch.append(test)
@@ -188,11 +190,14 @@ class _Submission:
     def _fast(self, batch: list[FastTest]) -> int:
         """Grades a batch as far as it goes. Returns how many tests have an outcome."""
         calls = self._problem.calls(batch)
-        session, sent = self._ready(calls)
+        # Of a program with children, its own clock is not the whole: it gets its tests one by one, between two looks.
+        many = self._suite.limits.processes > 1
+        session, sent = self._ready(None if many else calls)
         if session is None:
             for test in batch:
                 self._not_loaded(test)
             return len(batch)
+        before_s = session.process.cpu_time_s() if many else 0.0
         if not sent:
             session.send(calls)
         watch = Watch(session.process, self._suite.limits)
@@ -206,7 +211,10 @@ class _Submission:
                 self._close_session()
                 break
             first_answer += len(test.trees)
-            if not self._decide(test, answers, session):
+            cpu_time_s = (
+                session.process.cpu_time_s() - before_s if many else sum(answer.cpu_time_s for answer in answers)
+            )
+            if not self._decide(test, answers, session, cpu_time_s):
                 undecided.append(test)
             if self._stopped():
                 self._close_session()
@@ -217,11 +225,14 @@ class _Submission:
             self._in_oracle(self._problem.plan.as_general(test))
         return done
 
-    def _decide(self, test: FastTest, answers: list[Answer], session: Session) -> bool:
+    def _decide(self, test: FastTest, answers: list[Answer], session: Session, cpu_time_s: float) -> bool:
         """Sets the test's outcome from the program's answers; False when that takes the oracle."""
-        # The times are the program's word: they are shown, and no limit hangs on them.
-        cpu_time_s = sum(answer.cpu_time_s for answer in answers)
+        # The times are the program's word (unless it may have children): what they gain by a lie is no more than what
+        # passes between two looks at the clocks from outside.
         wall_time_s = sum(answer.wall_time_s for answer in answers)
+        if (over := over_cpu_limit(cpu_time_s, self._suite.limits)) is not None:
+            self._set(test, over, cpu_time_s, wall_time_s)
+            return True
         if test.shortcut is not None and answers[0].value == test.shortcut:
             self._set(test, None, cpu_time_s, wall_time_s)
             return True
@@ -259,7 +270,7 @@ class _Submission:
 
     def _settle(self, test: GeneralTest | InProcessTest, session: Session, result: Any, watch: Watch) -> None:
         """Sets the outcome of a test that ran as a whole; ends a session that cannot go on."""
-        fault = session.fault if result is None else whole_test_fault(result, test.kind)
+        fault = session.fault or watch.overspent() or whole_test_fault(result, test.kind)
         if fault is not None and type(result) is dict:
             session.raised((result.get("outcome"), result.get("info")))
         self._set(test, fault, watch.cpu_time_s(), watch.wall_time_s())

@@ -326,6 +326,7 @@ class Session:
     def close(self) -> None:
         """Ends the processes. Their peak memory is known from then on. Raises JailDied."""
         self.evidence |= seen_of(self.process)
-        exited = self.process.exited
+        # Its children's memory is told with its end only, and that takes a turn to wait for.
+        exited = self.process.end() if self._limits.processes > 1 else self.process.exited
         self.memory_bytes = exited.memory_bytes if exited else self.process.peak_memory_bytes()
         self._stack.close()

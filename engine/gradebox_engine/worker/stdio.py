@@ -58,6 +58,7 @@ def run(jail: Jail, source: bytes, stdin: bytes, limits: Limits, oom: OomWatch, 
             process.send(("stdio", source, ["program.py"]))
             watch = Watch(process, limits)
             fault, report = _until_exit(process, watch, pidfd, cancelled)
+            fault = fault or watch.overspent()
         finally:
             os.close(pidfd)
         wall_time_s, cpu_time_s = watch.wall_time_s(), watch.cpu_time_s()
