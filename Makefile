@@ -52,7 +52,7 @@ demo: setup
 	@$(VENV)/bin/gradebox demo $(if $(DATA),--data "$(DATA)")
 
 test: setup
-	$(PY) -m pytest tests/unit tests/sandbox tests/attacks tests/e2e
+	$(PY) -m pytest tests/unit tests/fuzz tests/sandbox tests/attacks tests/e2e
 	@if [ -d tests/trainer ]; then $(MAKE) --no-print-directory setup-train && $(PY) -m pytest tests/trainer; fi
 
 check: setup
@@ -69,6 +69,13 @@ soak: setup
 load: setup
 	$(PY) tests/e2e/load.py --every $(or $(EVERY),20) --skip-slow $(if $(DATA),--data "$(DATA)")
 
+fuzz: setup
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[engine,dev,fuzz]'
+	GRADEBOX_FUZZ_EXAMPLES=20000 $(PY) -m pytest tests/fuzz
+	for target in decode frames judge; do \
+	  $(PY) -m tests.fuzz.fuzz_$$target -max_total_time=$(or $(SECONDS),300); \
+	done
+
 stubs: setup
 	$(PY) tests/checks/stubs.py
 
@@ -77,4 +84,4 @@ format: setup
 	$(PY) -m ruff format .
 
 clean:
-	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .fuzz

@@ -258,6 +258,27 @@ class Jail:
         assert self._group is not None
         return self._group.cpu_time_s()
 
+    def identify(self, pid: int) -> int:
+        """A descriptor (pidfd) of a program's or an oracle's process, by its pid here. Raises JailDied for any other.
+
+        A fork server that was taken over may end a process and let its number go to a stranger's: the descriptor
+        stays with the process that was looked at.
+        """
+        base = ids.of_jail(self._index)
+        try:
+            pidfd = os.pidfd_open(pid)
+            try:
+                uid = os.stat(f"/proc/{pid}").st_uid
+                signal.pidfd_send_signal(pidfd, 0)  # still the same one
+                if not base < uid < base + ids.IDS_PER_JAIL:
+                    raise JailDied("a new process is none of the programs' users")
+            except BaseException:
+                os.close(pidfd)
+                raise
+        except OSError as error:
+            raise JailDied("a new process is gone") from error
+        return pidfd
+
     def spawn(self, spec: dict[str, Any], descriptors: tuple[int, ...]) -> int:
         """Asks for a sandboxed process and returns its pid in the jail. Raises JailDied.
 

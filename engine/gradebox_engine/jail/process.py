@@ -4,6 +4,7 @@ Everything it sends is hostile: frames are bounded, output is counted and draine
 own submission. Its clocks are read here, on the host's side, from its pid on the host.
 """
 
+import contextlib
 import os
 import select
 import signal
@@ -28,6 +29,7 @@ from gradebox_inside.frames import FrameReader
 
 MAX_FRAME_BYTES = 24 << 20
 _READ_BYTES = 1 << 16
+_CREDENTIALS_BYTES = socket.CMSG_SPACE(12)  # struct ucred
 _HELLO_TIMEOUT_S = 20.0
 _SEND_S = 2.0
 _REFERRED_CALL_S = 1e-4  # what one costs the worker, about; a program that makes many pays for them
@@ -62,6 +64,7 @@ class SandboxedProcess:
         self.started_s = time.monotonic()
         self.jail_pid = 0
         self.host_pid = 0
+        self.pidfd = -1  # of the same process, also when its number has gone to another
         self._clock_id = 0
         self._pid_namespace = 0
         self._may_fork = limits.processes > 1
@@ -110,11 +113,19 @@ class SandboxedProcess:
         descriptors = (theirs.fileno(), null_fd if stdin is None else stdin, write_fd, err_fd)
         try:
             self.jail_pid = jail.spawn(spec, descriptors if peer is None else (*descriptors, peer.fileno()))
+        except BaseException:
+            self._close()
+            raise
         finally:
             theirs.close()
             for fd in {null_fd, write_fd, err_fd}:
                 os.close(fd)
-        self._hello()
+        try:
+            self._hello()
+        except BaseException:
+            self._kill()
+            self._close()
+            raise
         return self
 
     def _pipe(self, output: Output) -> int:
@@ -126,12 +137,13 @@ class SandboxedProcess:
     def _hello(self) -> None:
         self._channel.settimeout(_HELLO_TIMEOUT_S)
         try:
-            said, ancillary, _, _ = self._channel.recvmsg(512, 256)
-        except TimeoutError as error:
+            said, ancillary, _, _ = self._channel.recvmsg(512, _CREDENTIALS_BYTES)  # no room for descriptors
+        except OSError as error:
             raise JailDied("a new process did not reach its sandbox in time") from error
         if said != b"!":
             raise JailDied(f"a process could not be sandboxed: {said[1:].decode(errors='replace') or 'it died'}")
         self.host_pid = credentials_of(ancillary)
+        self.pidfd = self._jail.identify(self.host_pid)
         self._clock_id = (~self.host_pid << 3) | 2  # CPUCLOCK_SCHED of that process, all its threads
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
         self._channel.setblocking(False)
@@ -291,7 +303,7 @@ class SandboxedProcess:
     def read(self, payload: bytes) -> tuple[Any, ...] | None:
         """A message from its bytes; None, and the channel is closed, when it is malformed."""
         try:
-            message = codec.decode(payload, budget=INCOMING)
+            message = codec.decode(payload, budget=REPORT)
         except (codec.CodecError, codec.OverBudget):
             self.closed = self.malformed = True
             return None
@@ -300,9 +312,9 @@ class SandboxedProcess:
             return None
         return message
 
-    def ended(self, pidfd: int) -> bool:
-        """Whether the process behind `pidfd` has ended."""
-        return bool(select.select([pidfd], [], [], 0)[0])
+    def ended(self) -> bool:
+        """Whether the process has ended."""
+        return bool(select.select([self.pidfd], [], [], 0)[0])
 
     @property
     def channel_fd(self) -> int:
@@ -348,11 +360,11 @@ class SandboxedProcess:
         return int(rest.split(None, 1)[0]) << 10 if found else 0
 
     def _kill(self) -> None:
-        if self.host_pid:
-            try:
-                os.kill(self.host_pid, signal.SIGKILL)  # a zombie until it is reaped: the number cannot be reused
-            except ProcessLookupError:
-                pass
+        if self.pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+            os.close(self.pidfd)
+            self.pidfd = -1
 
     def _close(self) -> None:
         self._channel.close()
@@ -389,4 +401,5 @@ def encoded(message: tuple[Any, ...]) -> bytes:
 
 
 _OUTGOING = codec.Budget(nodes=1 << 24, depth=256, bytes=1 << 28)  # ours: as large as a request may be
-INCOMING = codec.Budget(nodes=1_100_000, depth=140, bytes=MAX_FRAME_BYTES)
+INCOMING = codec.Budget(nodes=1_100_000, depth=140, bytes=MAX_FRAME_BYTES)  # an answer's value
+REPORT = codec.Budget(nodes=20_000, depth=20, bytes=1 << 20)  # what goes with it, and every other message

@@ -7,7 +7,7 @@ import fractions
 from collections.abc import Callable
 from typing import Any, Final
 
-from gradebox_engine.judge.frame import MAX_ITEMS, Frame, Undecidable
+from gradebox_engine.judge.frame import MAX_BITS, MAX_ITEMS, Frame, Undecidable
 from gradebox_engine.judge.kinds import (
     CONTAINERS,
     EXACT,
@@ -53,15 +53,17 @@ type Run = Callable[[Frame, list[Any], dict[str, Any]], Any]
 
 def _hashable(frame: Frame, value: Any) -> Any:
     """The elements of a value, for a set or a Counter."""
-    if type(value) in TEXTS or type(value) in SETS or type(value) in MAPPINGS:
+    if type(value) in TEXTS:
         return items(frame, value)
+    if type(value) in SETS or type(value) in MAPPINGS:
+        return hashable(frame, items(frame, value))
     return hashable(frame, list(items(frame, value)))
 
 
 def _pairs(frame: Frame, value: Any) -> Any:
     """A mapping, or pairs of keys and values, for a dict."""
     if type(value) in MAPPINGS:
-        return items(frame, value)
+        return hashable(frame, items(frame, value))
     pairs = list(ordered(frame, value))
     if not all(type(p) in (tuple, list) and len(p) == 2 for p in pairs):
         raise Undecidable("pairs")
@@ -73,11 +75,14 @@ def checked(function: Callable[..., Any]) -> Run:
     """A function that is cheap on numbers up to MAX_BITS, and on nothing else."""
 
     def run(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        bits = 0
         for value in (*args, *kwargs.values()):
             if type(value) not in NUMBERS and type(value) not in EXACT and value is not None:
                 if type(value) is not str or len(value) > 1000:
                     raise Undecidable("argument")
-            small(value)
+            bits += small(value).bit_length() if type(value) is int else 0
+        if bits > 4 * MAX_BITS:  # of many arguments, as in lcm(*numbers)
+            raise Undecidable("size")
         return function(*args, **kwargs)
 
     return run

@@ -20,6 +20,7 @@ from gradebox_engine.judge.kinds import (
     exotic,
     has_opaque,
     is_namedtuple,
+    key,
     known,
     small,
 )
@@ -130,11 +131,10 @@ _ORDERED = frozenset(k for k in MAPPINGS if k.__name__ in ("OrderedDict", "Count
 def _mappings(frame: Frame, a: Any, b: Any, depth: int) -> bool:
     if len(a) != len(b):
         return False
-    for key, value in a.items():
-        if type(key) not in SCALARS and (has_opaque(frame, key) or exotic(key)):
-            raise Undecidable("key")
-        if key not in b or not _deep(frame, value, b[key], depth + 1):
-            if any(has_opaque(frame, k) for k in b):
+    for k, value in a.items():
+        key(frame, k)
+        if k not in b or not _deep(frame, value, b[k], depth + 1):
+            if any(has_opaque(frame, x) for x in b):
                 raise Undecidable("key")
             return False
     return True
@@ -189,8 +189,7 @@ def contains(frame: Frame, container: Any, item: Any) -> bool:
         known(item)
         return bool(item in container)
     if kind in MAPPINGS or kind in SETS or (kind in VIEWS and kind is not _VALUES):
-        if type(item) not in SCALARS and (has_opaque(frame, item) or exotic(item)):
-            raise Undecidable("membership")
+        key(frame, item)
         if item in container:
             return True
         if has_opaque(frame, container):

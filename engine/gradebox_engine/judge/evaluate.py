@@ -50,7 +50,15 @@ def decide(test: FastTest, outcomes: list[Any]) -> Decision | Undecided:
     except AssertionError as error:
         return Decision(Verdict.WRONG_ANSWER, shorten(f"not true: {error}"))
     except Exception as error:
-        return Decision(Verdict.RUNTIME_ERROR, shorten(f"{type(error).__name__}: {error}"))
+        return Decision(Verdict.RUNTIME_ERROR, shorten(f"{type(error).__name__}: {_said(error)}"))
+
+
+def _said(error: Exception) -> str:
+    """An exception's text, where it has one: the program may have chosen what is in it."""
+    try:
+        return str(error)
+    except Exception:  # a key with too many digits or levels
+        return ""
 
 
 def raised_decision(info: Any) -> Decision:

@@ -19,6 +19,7 @@ from gradebox_engine.judge.kinds import (
     items,
     known,
     ordered,
+    slow_together,
     small,
     truth,
 )
@@ -55,6 +56,8 @@ def _orderable(frame: Frame, values: list[Any]) -> None:
         return
     if has_opaque(frame, values):
         raise Undecidable("order of handles")
+    if slow_together(values):
+        raise Undecidable("order of large numbers")
     for x in values:
         if type(x) in EXACT:
             small(x)
@@ -93,6 +96,8 @@ def _sum(frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> Any:
             if type(x) in (str, list, tuple, type(None), dict) and not start:
                 return sum([0, x])  # raises TypeError
             raise Undecidable("sum")
+    if slow_together(values, start):
+        raise Undecidable("sum of large numbers")
     frame.spend(len(values) * (1 + (bits >> 10)) >> 3)
     return sum(values, *start)
 

@@ -146,14 +146,19 @@ def content(value: Any) -> Any:
 
 
 _FREE_COLLISIONS = 64
+# From so many keys on, a table of numbers may have been chosen to take quadratic time, whatever their hashes.
+_MANY_KEYS = 1 << 14
 
 
-def hashable(frame: Frame, values: list[Any]) -> list[Any]:
-    """`values`, for a set or as keys; raises Undecidable for handles, and where many were chosen to collide."""
-    if has_opaque(frame, values):
+def hashable(frame: Frame, values: Any) -> Any:
+    """`values`, for a set or as keys; raises Undecidable for handles, and where a table of them may be slow."""
+    if has_opaque(frame, values) or slow_together(values):
         raise Undecidable("hash of a handle")
-    if len(values) <= _FREE_COLLISIONS:
+    if len(values) <= _FREE_COLLISIONS or {*map(type, values)} <= {str, bytes}:
         return values
+    if len(values) > _MANY_KEYS:
+        raise Undecidable("many keys")
+    frame.spend(len(values) >> 3)
     counts = Counter(map(hash, values))
     crowded: dict[int, list[Any]] = {h: [] for h, n in counts.items() if n > _FREE_COLLISIONS}
     if crowded:
@@ -164,3 +169,35 @@ def hashable(frame: Frame, values: list[Any]) -> list[Any]:
                 if len(different) > _FREE_COLLISIONS:
                     raise Undecidable("colliding hashes")
     return values
+
+
+def slow_together(*values: Any) -> bool:
+    """Whether there are both exact numbers and large ones in these: comparing or adding such takes quadratic time."""
+    exact = large = False
+    stack = list(values)
+    while stack:
+        v = stack.pop()
+        kind = type(v)
+        if kind is int:
+            large = large or v.bit_length() > MAX_BITS
+        elif kind in EXACT:
+            exact = True
+            try:
+                small(v)
+            except Undecidable:
+                large = True
+        elif kind in MAPPINGS:
+            stack.extend(v.keys())
+            stack.extend(v.values())
+        elif (kind in CONTAINERS and kind not in TEXTS and kind is not range) or kind is Items or is_namedtuple(v):
+            stack.extend(v)
+    return exact and large
+
+
+def key(frame: Frame, value: Any) -> Any:
+    """`value`, to look up in a set or mapping; raises Undecidable for handles, and numbers that are slow to compare."""
+    if type(value) is int:
+        return small(value)
+    if type(value) not in SCALARS and (has_opaque(frame, value) or exotic(value) or slow_together(value, Decimal(1))):
+        raise Undecidable("key")
+    return value

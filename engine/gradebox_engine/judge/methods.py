@@ -16,14 +16,18 @@ from gradebox_engine.judge.kinds import (
     SETS,
     TEXTS,
     Items,
-    exotic,
     has_opaque,
+    hashable,
     is_namedtuple,
     items,
+    key,
     known,
     ordered,
+    slow_together,
     small,
 )
+
+_MAX_SEARCH: Final = 1 << 28
 
 type _Method = Callable[[Frame, Any, list[Any], dict[str, Any]], Any]
 
@@ -32,13 +36,22 @@ def _native(name: str) -> _Method:
     """A method whose cost and result are linear in its object and plain arguments."""
 
     def run(frame: Frame, value: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        tables = False
         for x in (value, *args, *kwargs.values()):
-            if type(x) in SEQUENCES or type(x) in MAPPINGS or type(x) in SETS:
+            if type(x) in SETS or type(x) in MAPPINGS:
+                tables = hashable(frame, items(frame, x)) is not None
+            elif type(x) in SEQUENCES:
                 items(frame, x)
                 if type(x) not in TEXTS and has_opaque(frame, x):
                     raise Undecidable("handles")
+                if type(x) is type(value) and len(x) * len(value) > _MAX_SEARCH and x is not value:
+                    raise Undecidable("size")  # rfind and strip may look at each for each
+                if type(value) in SETS and type(x) not in TEXTS:
+                    hashable(frame, x if type(x) is list else list(x))
             else:
                 small(known(x))
+        if tables and slow_together(value, *args, *kwargs.values()):
+            raise Undecidable("large numbers")
         return getattr(value, name)(*args, **kwargs)
 
     return run
@@ -90,8 +103,9 @@ def _search(name: str) -> _Method:
 
 
 def _get(frame: Frame, value: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    if not 1 <= len(args) <= 2 or kwargs or has_opaque(frame, args[0]) or exotic(args[0]):
+    if not 1 <= len(args) <= 2 or kwargs:
         raise Undecidable("get")
+    key(frame, args[0])
     if args[0] not in value and has_opaque(frame, list(value)):
         raise Undecidable("get")
     return value.get(*args)

@@ -24,10 +24,13 @@ from gradebox_engine.judge.kinds import (
     TIMES,
     VIEWS,
     has_opaque,
+    hashable,
     known,
+    slow_together,
     small,
     truth,
 )
+from gradebox_engine.judge.kinds import key as checked_key
 
 type Operation = Callable[[Frame, Any, Any], Any]
 
@@ -37,6 +40,7 @@ _REPEATABLE = SEQUENCES - {range}
 def _check(frame: Frame, a: Any, b: Any) -> None:
     """Refuses what is not plain data, large exact numbers, and elements that only handles know how to hash."""
     frame.spend(1)
+    tables = False
     for value in (a, b):
         kind = type(value)
         if kind in EXACT or kind is int:
@@ -44,10 +48,12 @@ def _check(frame: Frame, a: Any, b: Any) -> None:
         elif kind in CONTAINERS:
             frame.spend_items(len(value))
             if kind in SETS or kind in MAPPINGS or kind in VIEWS:
-                if has_opaque(frame, value):
-                    raise Undecidable("handles in a set")
+                hashable(frame, value)
+                tables = True
         else:
             known(value)
+    if tables and slow_together(a, b):
+        raise Undecidable("large numbers in a set")
 
 
 def _add(frame: Frame, a: Any, b: Any) -> Any:
@@ -176,7 +182,8 @@ def subscript(frame: Frame, value: Any, key: Any) -> Any:
     """`value[key]`."""
     kind = type(value)
     if kind in MAPPINGS:
-        if has_opaque(frame, key) or (key not in value and has_opaque(frame, list(value))):
+        checked_key(frame, key)
+        if key not in value and has_opaque(frame, list(value)):
             raise Undecidable("key")
         if key not in value and hasattr(value, "__missing__"):
             return _missing(value, key)

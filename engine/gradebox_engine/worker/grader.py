@@ -236,7 +236,7 @@ class _Submission:
         if test.shortcut is not None and answers[0].value == test.shortcut:
             self._set(test, None, cpu_time_s, wall_time_s)
             return True
-        outcomes = [answer.outcome() for answer in answers]
+        outcomes = [answer.outcome(len(answers)) for answer in answers]
         decision = decide(test, outcomes)
         if isinstance(decision, Undecided):
             return False

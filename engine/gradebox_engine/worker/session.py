@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gradebox_engine.jail.launch import Jail
-from gradebox_engine.jail.process import INCOMING, SandboxedProcess
+from gradebox_engine.jail.process import INCOMING, REPORT, SandboxedProcess
 from gradebox_engine.judge.evaluate import describe, leaves_early
 from gradebox_engine.judge.evidence import Evidence, said_by_process
 from gradebox_engine.judge.plan import GeneralTest, Plan
@@ -51,21 +51,22 @@ class Answer:
         if parts is not None:
             self.index, cpu_us, wall_us, self.value = parts
         else:
-            message = self._decoded()
+            message = self._decoded(REPORT)
             well_formed = message[0] == "answer" and len(message) == 5 and all(type(n) is int for n in message[1:4])
             self.index, cpu_us, wall_us = message[1:4] if well_formed else (-1, 0, 0)
         self.cpu_time_s, self.wall_time_s = (min(max(us, 0), _LONGEST_US) / 1e6 for us in (cpu_us, wall_us))
 
-    def _decoded(self) -> tuple[Any, ...]:
+    def _decoded(self, budget: codec.Budget) -> tuple[Any, ...]:
         try:
-            message = codec.decode(self._payload, budget=INCOMING)
+            message = codec.decode(self._payload, budget=budget)
         except (codec.CodecError, codec.OverBudget):
             return (None,)
         return message if type(message) is tuple and message else (None,)
 
-    def outcome(self) -> Any:
-        """What became of the call, as the judge takes it."""
-        message = self._decoded()
+    def outcome(self, answers: int = 1) -> Any:
+        """What became of the call, as the judge takes it; `answers` of them are held at once, and share a budget."""
+        shared = codec.Budget(INCOMING.nodes // answers, INCOMING.depth, INCOMING.bytes)
+        message = self._decoded(REPORT if self.value is None else shared)
         return message[4] if len(message) == 5 else ("over_budget",)
 
 
@@ -258,7 +259,9 @@ class Session:
         watch = Watch(self.process, self._limits)
         self.send(("in_process", index, kind, self._suite.test_setup, source))
         message = self._next_message(watch) if self.fault is None else None
-        if message is not None and (message[0] != "tested" or len(message) != 5 or message[1] != index):
+        if message is not None and not (
+            message[0] == "tested" and len(message) == 5 and type(message[1]) is int and message[1] == index
+        ):
             self._forged()
         return (None if self._has_fault() or message is None else message[4]), watch
 

@@ -53,14 +53,10 @@ def run(jail: Jail, source: bytes, stdin: bytes, limits: Limits, oom: OomWatch, 
     finally:
         os.close(input_fd)
     with process:
-        pidfd = os.pidfd_open(process.host_pid)
-        try:
-            process.send(("stdio", source, ["program.py"]))
-            watch = Watch(process, limits)
-            fault, report = _until_exit(process, watch, pidfd, cancelled)
-            fault = fault or watch.overspent()
-        finally:
-            os.close(pidfd)
+        process.send(("stdio", source, ["program.py"]))
+        watch = Watch(process, limits)
+        fault, report = _until_exit(process, watch, cancelled)
+        fault = fault or watch.overspent()
         wall_time_s, cpu_time_s = watch.wall_time_s(), watch.cpu_time_s()
         exited = process.end() if fault else process.finish()
     code = os.waitstatus_to_exitcode(exited.status)
@@ -82,9 +78,7 @@ def run(jail: Jail, source: bytes, stdin: bytes, limits: Limits, oom: OomWatch, 
     )
 
 
-def _until_exit(
-    process: SandboxedProcess, watch: Watch, pidfd: int, cancelled: Callable[[], bool]
-) -> tuple[Fault | None, Any]:
+def _until_exit(process: SandboxedProcess, watch: Watch, cancelled: Callable[[], bool]) -> tuple[Fault | None, Any]:
     """Waits until the process has ended, or has broken a limit. Its own report, if it made one, only explains."""
     report = None
     while True:
@@ -92,8 +86,8 @@ def _until_exit(
         fault = watch.exceeded()
         if fault is not None:
             return fault, report
-        process.wait(watch.timeout_s(), also=pidfd)
-        if process.ended(pidfd):
+        process.wait(watch.timeout_s(), also=process.pidfd)
+        if process.ended():
             while process.wait(0.0) and not process.closed:  # what it said last
                 report = process.last_frame() or report
             return None, process.last_frame() or report

@@ -27,7 +27,7 @@ def jail() -> Iterator[Jail]:
 
 def process(jail: Jail) -> SandboxedProcess:
     """One that is not started: it has read nothing yet."""
-    return SandboxedProcess(jail, Limits(), False)
+    return SandboxedProcess(jail, Limits(), "program", False)
 
 
 @pytest.mark.parametrize(
