@@ -69,6 +69,9 @@ soak: setup
 load: setup
 	$(PY) tests/e2e/load.py --every $(or $(EVERY),20) --skip-slow $(if $(DATA),--data "$(DATA)")
 
+chaos: setup
+	$(PY) tests/e2e/chaos.py --gradings $(or $(GRADINGS),100000) --seed $(or $(SEED),1) --kill-every-s 1
+
 fuzz: setup
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[engine,dev,fuzz]'
 	GRADEBOX_FUZZ_EXAMPLES=20000 $(PY) -m pytest tests/fuzz

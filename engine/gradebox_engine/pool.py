@@ -6,20 +6,23 @@ answers chunks. It ends at end of file on its socket: when the pool closes it, o
 dies in any way, since the kernel then closes the front's end. Whoever dies first, nobody is left.
 
 The pool replaces a worker that ends by itself, later and later when new ones keep dying before they
-say hello; after START_FAILURES of those in a row and with no worker left it tells the scheduler to
-give up on what is queued, and goes on trying.
+say hello, or cannot even be started (no descriptors, no processes); after START_FAILURES of those in
+a row and with no worker left it tells the scheduler to give up on what is queued, and goes on trying.
 
 Frames, both ways: u32 length, little-endian, of what follows; u8 type; payload.
   1  front→worker GradeRequest, worker→front GradeResponse; request_id is the chunk's number
   2  u64 chunk number, then RunRequest or RunResponse
   3  u64 chunk number: give it up (the answer is a last, empty response)
   4  worker→front, once: JSON {"pid", "python", "image", "protections", …}, the jail is warm
-  5  worker→front: JSON {"job": chunk number or null, "message"}, the jail died under it
+  5  worker→front: JSON {"job": chunk number, "message"}, the jail died under it, a new one is being
+     made; with null for the job, the worker's last words: why it cannot start, or go on
 """
 
 import asyncio
 import contextlib
 import json
+import os
+import signal
 import socket
 import struct
 import subprocess
@@ -39,6 +42,7 @@ MAX_FRAME_BYTES = 1 << 30
 START_FAILURES = 4
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 5.0
+STATUS_WAIT_S = 0.05
 RESPAWN_MIN_S, RESPAWN_MAX_S = 0.05, 5.0
 SILENCE_CHECK_S = 1.0
 
@@ -60,6 +64,7 @@ class _Connection(asyncio.Protocol):
         self.worker: Worker | None = None
         self.hello: dict[str, Any] | None = None
         self.reason = ""
+        self.is_replacing = False  # its jail: it has begun nothing since it said so
         self.lost = asyncio.Event()
 
     # --- asyncio.Protocol -----------------------------------------------------------------------
@@ -120,6 +125,15 @@ class _Connection(asyncio.Protocol):
 
     # --- inside ---------------------------------------------------------------------------------
 
+    def why(self) -> str:
+        """Why the worker is gone; for one whose socket is closed."""
+        if not self.reason:
+            try:
+                self.reason = "the worker " + _ending(self.process.wait(STATUS_WAIT_S))
+            except subprocess.TimeoutExpired:
+                self.reason = "the worker died"
+        return self.reason
+
     def close(self) -> None:
         """Ends the worker by end of file."""
         if self._transport is not None:
@@ -133,18 +147,25 @@ class _Connection(asyncio.Protocol):
         if self.worker is None:
             if kind == HELLO and not self.lost.is_set():
                 self._hello(payload)
+            elif kind == FAULT:
+                self.reason = self.reason or json.loads(payload)["message"]
             return
         match kind:
             case 1:  # GRADE
                 self._graded(routed.RoutedGradeResponse.FromString(payload))
             case 2:  # RUN
+                self.is_replacing = False
                 number = _NUMBER.unpack_from(payload)[0]
                 results = [(0, False, payload[_NUMBER.size :])]
                 self._scheduler.on_results(self.worker, number, results, True)
             case 5:  # FAULT
                 fault = json.loads(payload)
+                if fault["job"] is None:
+                    self.reason = self.reason or fault["message"]
+                    return
                 _log.warning("jail died", pid=self.process.pid, reason=fault["message"])
-                self._scheduler.on_fault(self.worker, fault.get("job"), fault["message"])
+                self.is_replacing = True
+                self._scheduler.on_fault(self.worker, fault["job"], fault["message"])
 
     def _hello(self, payload: bytes) -> None:
         if self._start_timer is not None:
@@ -155,12 +176,21 @@ class _Connection(asyncio.Protocol):
 
     def _graded(self, response: routed.RoutedGradeResponse) -> None:
         assert self.worker is not None
+        self.is_replacing = False
         number = int(response.request_id)
         results = []
         for data in response.results:
             head = routed.ResultHead.FromString(data)
             results.append((head.index, head.verdict == wire.ENGINE_ERROR, data))
         self._scheduler.on_results(self.worker, number, results, response.done)
+
+
+def _ending(status: int) -> str:
+    """A process's end in words, from `Popen.wait`'s status."""
+    if status >= 0:
+        return f"ended with status {status}"
+    out_of_memory = "; perhaps the machine is out of memory" if -status == signal.SIGKILL else ""
+    return f"was killed by {signal.Signals(-status).name}{out_of_memory}"
 
 
 class Pool:
@@ -183,6 +213,7 @@ class Pool:
         self._connections: dict[int, _Connection] = {}
         self._ready = asyncio.Event()
         self._failures = 0
+        self._reason = ""
         self._stopping = asyncio.Event()
 
     async def start(self) -> None:
@@ -194,7 +225,7 @@ class Pool:
         self._tasks.append(asyncio.create_task(self._watch()))
         await self._ready.wait()
         if not self.scheduler.workers:
-            raise RuntimeError("no worker could be started; the reason is in the log")
+            raise RuntimeError(f"no worker could be started: {self._reason}")
 
     async def stop(self) -> None:
         """Ends all workers and waits for them."""
@@ -215,30 +246,43 @@ class Pool:
     async def _keep(self, place: int) -> None:
         """Runs one worker after the other in a place of the pool."""
         while not self._stopping.is_set():
-            connection = await self._spawn(place)
+            try:
+                connection = await self._spawn(place)
+            except OSError as error:
+                _log.error("no worker can be started", reason=str(error))
+                await self._after_failure(str(error))
+                continue
             await connection.lost.wait()
             if connection.worker is not None and not self._stopping.is_set():
-                reason = connection.reason or "the worker died"
-                self.scheduler.remove_worker(connection.worker, reason)
+                reason = connection.why()
+                self.scheduler.remove_worker(connection.worker, None if connection.is_replacing else reason)
             status = await self._end(connection.process)
             del self._connections[place]
             if self._stopping.is_set():
                 return
-            _log.error("worker ended", pid=connection.process.pid, status=status,
-                       reason=connection.reason)  # fmt: skip
-            await self._after_failure(started=connection.worker is not None)
+            _log.error("worker ended", pid=connection.process.pid, status=status, reason=connection.why())
+            if connection.worker is None:
+                await self._after_failure(connection.why())
 
     async def _spawn(self, place: int) -> _Connection:
+        """Starts a worker. Raises OSError."""
         ours, theirs = socket.socketpair()
         config = json.dumps({**self._config, "index": place})
+        # Programs choose the texts that a worker hashes: nobody else may choose, or know, how it does.
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONHASHSEED"}
         with theirs:
             arguments = ["--fd", str(theirs.fileno()), "--config-json", config]
-            process = subprocess.Popen(
-                [*self._command, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-            )
+            try:
+                process = subprocess.Popen(
+                    [*self._command, *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    env=environment,
+                )
+            except BaseException:
+                ours.close()
+                raise
         ours.setblocking(False)
         connection = self._connections[place] = _Connection(self, process)
         loop = asyncio.get_running_loop()
@@ -254,12 +298,12 @@ class Pool:
         process.kill()
         return await asyncio.to_thread(process.wait)
 
-    async def _after_failure(self, *, started: bool) -> None:
-        if started:
-            return
+    async def _after_failure(self, reason: str) -> None:
+        """A worker could not be started: waits, longer each time."""
         self._failures += 1
+        self._reason = reason
         if self._failures >= START_FAILURES:
-            self.scheduler.give_up("no worker can be started")
+            self.scheduler.give_up(f"no worker can be started: {reason}")
             self._ready.set()
         delay_s = min(RESPAWN_MAX_S, RESPAWN_MIN_S * 2**self._failures)
         with contextlib.suppress(TimeoutError):

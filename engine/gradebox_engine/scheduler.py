@@ -11,8 +11,12 @@ unit of fair share. Jobs are cut into *chunks* that a worker gets one after the 
 - A worker has one chunk, and a second one waiting where the first should not take long.
 - Back-pressure: a call whose results are not collected gets no further chunks.
 - A worker that dies, or whose jail does, is the engine's fault: the programs it was working on run
-  once more, each in a chunk of its own and on another worker if there is one, then get
-  ENGINE_ERROR. Programs in a chunk that only waited are queued again as if nothing had happened.
+  again, each in a chunk of its own and on another worker if there is one. After ATTEMPTS of them, or
+  after two that took FAILED_MOST_S together, a program is given up: ENGINE_ERROR. Several attempts,
+  since whatever kills jails at random meets the same program again; not many, since a program that
+  always ends its jail costs a new jail each time. Its call is charged for that, so that only its own
+  caller waits. Programs in a chunk that only waited are queued again as if nothing had happened.
+- An ENGINE_ERROR that a worker itself reports is a reasoned answer: it is asked for once more, no oftener.
 - A worker silent for longer than one program of its chunk can take by its limits is killed.
 """
 
@@ -21,7 +25,7 @@ import heapq
 import time
 from collections.abc import Sequence
 
-from gradebox_engine.work import Call, Chunk, Job, NoWorkers, QueueFull, Worker, WorkerLink
+from gradebox_engine.work import Call, Chunk, Failures, Job, NoWorkers, QueueFull, Worker, WorkerLink
 
 CHUNK_TARGET_S = 0.05
 CHUNK_MAX_PROGRAMS = 16
@@ -31,7 +35,10 @@ PREFETCH_BELOW_S = 0.1
 COST_GUESS_S = 0.005
 COST_WEIGHT = 0.3  # of the newest chunk in the moving average
 UNCOLLECTED_MAX_BYTES = 8 << 20  # of results, a call
-ATTEMPTS = 2
+ATTEMPTS = 5
+ATTEMPTS_ANSWERED = 2  # where each ended in an answer, and the answer was ENGINE_ERROR
+FAILED_MOST_S = 60.0  # in failed attempts at one program, at least two; waits for new jails are in it
+REPLACE_S = 0.3  # of a worker: about what a new jail or a new worker process takes
 SUITES_PER_WORKER = 48  # fewer than a worker remembers
 
 
@@ -75,8 +82,9 @@ class Scheduler:
         self._pump()
 
     async def room(self) -> None:
-        """Waits until the queue is not full."""
-        await self._room.wait()
+        """Waits until the queue is not full. A job submitted before the next `await` is taken."""
+        while not self._room.is_set():  # whoever waited, too, and came first may have filled it again
+            await self._room.wait()
 
     def cancel(self, job: Job) -> None:
         """Drops what is left of a job; nothing is emitted any more."""
@@ -115,15 +123,16 @@ class Scheduler:
         self._pump()
         return worker
 
-    def remove_worker(self, worker: Worker, reason: str) -> None:
-        """A worker is gone; what it had is done by others."""
+    def remove_worker(self, worker: Worker, reason: str | None) -> None:
+        """A worker is gone; what it had is done by others. Without a reason, it had not begun any of that."""
         if worker not in self._workers:
             return
         del self._workers[worker]
         chunks = list(worker.chunks)
         worker.chunks.clear()
         for place, chunk in enumerate(chunks):
-            self._give_back(chunk, reason if place == 0 else None, worker)
+            spent_s = self._charge(chunk, REPLACE_S if place == 0 else 0.0)
+            self._give_back(chunk, reason if place == 0 else None, worker, spent_s)
         self._pump()
 
     def give_up(self, reason: str) -> None:
@@ -143,7 +152,7 @@ class Scheduler:
             source = chunk.programs.pop(index, None)
             if source is None:
                 continue
-            if job.closed or (failed and self._retried(job, index, source, worker)):
+            if job.closed or (failed and self._retried(job, index, source, worker, 0.0, ATTEMPTS_ANSWERED)):
                 continue
             good.append(data)
         self._emit(job, good)
@@ -157,7 +166,7 @@ class Scheduler:
         worker.suites.clear()  # what it still knows is not certain any more
         for chunk in list(worker.chunks):
             if number is None or chunk.number == number:
-                self._retire(worker, chunk, message)
+                self._retire(worker, chunk, message, REPLACE_S)
                 break
         self._pump()
 
@@ -273,39 +282,45 @@ class Scheduler:
         if self._queued_programs < self._max_programs and self._queued_bytes < self._max_bytes:
             self._room.set()
 
-    def _retire(self, worker: Worker, chunk: Chunk, reason: str | None) -> None:
+    def _charge(self, chunk: Chunk, more_s: float = 0.0) -> float:
+        """Corrects what a chunk's call was charged for it. Returns the worker seconds that it took."""
+        spent_s = more_s + (time.monotonic() - chunk.started_s if chunk.started_s else 0.0)
+        chunk.job.call.virtual_s += spent_s - chunk.estimate_s
+        return spent_s
+
+    def _retire(self, worker: Worker, chunk: Chunk, reason: str | None, more_s: float = 0.0) -> None:
         """Takes a chunk off its worker, learns its cost, and gives back what is not answered."""
-        now = time.monotonic()
         worker.chunks.remove(chunk)
         if worker.chunks and not worker.chunks[0].started_s:
-            worker.chunks[0].started_s = now
+            worker.chunks[0].started_s = time.monotonic()
+        spent_s = self._charge(chunk, more_s)
         if chunk.started_s and not chunk.programs and not chunk.job.closed:
-            spent_s = now - chunk.started_s
             cost_s, suite = spent_s / chunk.size, chunk.job.suite
             if suite.cost_s is None:
                 suite.cost_s = cost_s
             else:
                 suite.cost_s += COST_WEIGHT * (cost_s - suite.cost_s)
             self._cost_s += COST_WEIGHT * (cost_s - self._cost_s)
-            chunk.job.call.virtual_s += spent_s - chunk.estimate_s
-        self._give_back(chunk, reason, worker)
+        self._give_back(chunk, reason, worker, spent_s)
 
-    def _give_back(self, chunk: Chunk, reason: str | None, worker: Worker) -> None:
+    def _give_back(self, chunk: Chunk, reason: str | None, worker: Worker, spent_s: float) -> None:
         """Queues what a chunk left; with a reason, that counts as a failed attempt."""
         job = chunk.job
         lost = []
         for index, source in () if job.closed else chunk.programs.items():
             if reason is None:
                 self._queue_again(job, index, source, None)
-            elif not self._retried(job, index, source, worker):
+            elif not self._retried(job, index, source, worker, spent_s, ATTEMPTS):
                 lost.append(job.fault(index, source, reason))
         chunk.programs.clear()
         self._emit(job, lost)
 
-    def _retried(self, job: Job, index: int, source: bytes, worker: Worker) -> bool:
+    def _retried(self, job: Job, index: int, source: bytes, worker: Worker, spent_s: float, attempts: int) -> bool:
         """Queues a program that the engine failed again, unless it had its attempts."""
-        job.attempts[index] = job.attempts.get(index, 0) + 1
-        if job.attempts[index] >= ATTEMPTS:
+        failures = job.failures.setdefault(index, Failures())
+        failures.count += 1
+        failures.spent_s += spent_s
+        if failures.count >= attempts or (failures.count > 1 and failures.spent_s > FAILED_MOST_S):
             return False
         self._queue_again(job, index, source, worker)
         return True

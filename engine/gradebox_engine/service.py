@@ -131,6 +131,11 @@ class GradingService:
         if len(request.source) > self._max_program_bytes:
             return wire.RunResponse(verdict=wire.COMPILE_ERROR, message=self._too_large, engine=self._stamp)
         answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        def emit(results: list[bytes]) -> None:
+            if not answered.done():  # a caller that has just gone: its job is cancelled in a moment
+                answered.set_result(results[0])
+
         job = None
         try:
             suite, data = self._suites.run_request(request)
@@ -138,7 +143,7 @@ class GradingService:
                 call=Call(),
                 suite=suite,
                 pending=deque([(0, data)]),
-                emit=lambda results: answered.set_result(results[0]),
+                emit=emit,
                 fault=lambda _index, _source, why: _run_fault(why),
                 run=True,
             )

@@ -49,6 +49,14 @@ class Call:
     uncollected_bytes: int = 0
 
 
+@dataclass(slots=True)
+class Failures:
+    """Attempts at one program that the engine failed, and the worker seconds that they took."""
+
+    count: int = 0
+    spent_s: float = 0.0
+
+
 @dataclass(slots=True, eq=False)
 class Job:
     """Programs of one problem, or one program to run (`suite` then only carries the bound).
@@ -65,7 +73,7 @@ class Job:
     stop_early: bool = False
     run: bool = False  # the one "program" is a RunRequest, the result a RunResponse
     retries: "deque[tuple[int, bytes, Worker | None]]" = field(default_factory=deque)
-    attempts: dict[int, int] = field(default_factory=dict)
+    failures: dict[int, Failures] = field(default_factory=dict)
     unfinished: int = 0
     queued_bytes: int = 0
     closed: bool = False

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from gradebox._bulk import REQUEST_BYTES, Bulk, Items, check_sizes
-from gradebox._connection import Connection, Deadline
+from gradebox._connection import RETRY_S, Connection, Deadline
 from gradebox._errors import NOT_FOUND, EngineFault, InvalidRequest, from_detail
 from gradebox._problems import (
     GradeItem,
@@ -42,12 +42,18 @@ class AsyncClient:
     """A client of the engine at `target`: `host:port`, `dns:///name:port`, or `unix:/path`.
 
     It connects at its first call. Use it as an asynchronous context manager, or close it.
+
+    Args:
+        retry_s: seconds for which a call goes on trying when the engine is gone (restarted, say) or
+            has no worker, before it raises Unavailable. Grading has no side effects: what was not
+            answered is sent again, and nothing is answered twice. An address at which no engine
+            has answered yet is given up after two seconds.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, retry_s: float = RETRY_S) -> None:
         if not isinstance(target, str) or not target:
             raise InvalidRequest(f"must be an address such as host:port, not {target!r}", "target")
-        self._connection = Connection(target)
+        self._connection = Connection(target, retry_s=retry_s)
 
     async def grade(
         self,
@@ -123,7 +129,7 @@ class AsyncClient:
             refuses has an `error`; the others go on.
 
         Raises:
-            Unavailable, EngineFault: the engine is gone, after some attempts to reach it again.
+            Unavailable, EngineFault: the engine is gone, and `retry_s` passed without an answer.
             What `items` raises, once the items before are answered.
         """
         return self._each(items, max_in_flight, stop_early)

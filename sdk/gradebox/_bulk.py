@@ -16,12 +16,13 @@ from typing import Any
 
 import grpc
 
-from gradebox._connection import BACKOFF_FIRST_S, UNAVAILABLE_ATTEMPTS, Connection, Deadline
+from gradebox._connection import Connection, Deadline, Retry
 from gradebox._errors import (
     NOT_FOUND,
     EngineFault,
     GradeboxError,
     InvalidRequest,
+    Overloaded,
     Unavailable,
     from_detail,
 )
@@ -85,7 +86,7 @@ class Bulk:
         self._finished: list[_Item] = []
         self._fed = False
         self._failure: Exception | None = None  # of the caller's iterable
-        self._attempt = 0
+        self._retry = Retry(connection, Deadline(None))
         self._number = 0
         self._stamp = EngineStamp("", "", ())
         self._stamp_message = wire.EngineStamp()
@@ -177,12 +178,8 @@ class Bulk:
                     return
                 try:
                     await self._connection.once(self._stream)
-                except Unavailable as error:
-                    self._attempt += 1
-                    better = self._connection.diagnosed(error)
-                    if better is not error or self._attempt >= UNAVAILABLE_ATTEMPTS:
-                        raise better from None
-                    await asyncio.sleep(BACKOFF_FIRST_S * 2**self._attempt)
+                except (Overloaded, Unavailable) as error:
+                    await self._retry.pause(error)
         finally:
             self._to_hand_out.set()
 
@@ -240,20 +237,24 @@ class Bulk:
         kept = self._requests.get(number)
         if kept is None:
             return
-        self._attempt = 0
+        error = from_detail(response.error) if response.HasField("error") else None
+        if isinstance(error, Overloaded | Unavailable):  # the engine cannot now: once more, with all that is unanswered
+            raise error
+        self._connection.answered()
+        self._retry.reset()
         item = kept.item
         if response.HasField("engine") and response.engine != self._stamp_message:
             self._stamp_message = response.engine
             self._stamp = stamp_from_wire(response.engine)
         for result in response.results:
             item.results[result.index] = result_from_wire(result, kept.suite.problem_id, self._stamp)
-        if response.HasField("error"):
+        if error is not None:
             if response.error.code == NOT_FOUND:
                 self._connection.forget(kept.suite)
                 self._outbox.append(number)
                 self._to_send.set()
                 return
-            item.error = from_detail(response.error)
+            item.error = error
         if response.done:
             del self._requests[number]
             item.requests -= 1

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from gradebox._async_client import MAX_IN_FLIGHT, AsyncClient
 from gradebox._bulk import Items
+from gradebox._connection import RETRY_S
 from gradebox._problems import Limits, Problem, Program, Test
 from gradebox._results import EngineInfo, Graded, RunResult, SubmissionResult
 from gradebox._threads import wait_for
@@ -18,10 +19,13 @@ class Client:
     It can be used from several threads, and where an event loop is running (a notebook). A fork of
     a process can use it too, but only if no call was made before. Use it as a context manager, or
     close it.
+
+    Args:
+        retry_s: see AsyncClient.
     """
 
-    def __init__(self, target: str) -> None:
-        self._client = AsyncClient(target)
+    def __init__(self, target: str, *, retry_s: float = RETRY_S) -> None:
+        self._client = AsyncClient(target, retry_s=retry_s)
 
     def grade(
         self,

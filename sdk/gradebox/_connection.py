@@ -27,9 +27,10 @@ SERVICE = "/gradebox.v1.Grading/"
 # Suites up to this size are cheaper to send again than to keep track of.
 ALWAYS_INLINE_BYTES = 4096
 KNOWN_SUITES = 100_000
-BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.05, 2.0
-UNAVAILABLE_ATTEMPTS = 5  # about a second and a half
-OVERLOADED_ATTEMPTS = 12  # about half a minute; with a deadline, as long as that allows
+BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.1, 2.0
+RETRY_S = 60.0
+# For an engine that has not answered yet: its address may be wrong, and who waits is to be told.
+FIRST_CONTACT_S = 2.0
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", -1),
@@ -85,7 +86,11 @@ class Peer(Protocol):
 class Connection:
     """A channel, made at first use, and again in another event loop."""
 
-    def __init__(self, target: str, peer: Peer | None = None) -> None:
+    def __init__(self, target: str, peer: Peer | None = None, *, retry_s: float = RETRY_S) -> None:
+        if not (isinstance(retry_s, int | float) and retry_s >= 0):
+            raise InvalidRequest(f"must be a number, 0 or more, not {retry_s!r}", "retry_s")
+        self._retry_s = float(retry_s)
+        self._answered = False
         self._target = target
         self._peer = peer
         self._channel: grpc.aio.Channel | None = None
@@ -143,46 +148,42 @@ class Connection:
     async def once[T](self, call: Callable[[], Awaitable[T]]) -> T:
         """Awaits `call()`, its gRPC errors turned into ours."""
         try:
-            return await call()
+            answer = await call()
         except grpc.aio.AioRpcError as error:
-            raise _translated(error) from None
+            known = _translated(error)
+            if not isinstance(known, Unavailable):
+                self.answered()
+            raise known from None
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if self._closed and task is not None and not task.cancelling():
                 raise Unavailable("this client was closed") from None
             raise
+        self.answered()
+        return answer
+
+    def answered(self) -> None:
+        """There is an engine at the address."""
+        self._answered = True
 
     async def retrying[T](self, call: Callable[[], Awaitable[T]], deadline: Deadline) -> T:
         """Awaits `call()` again while the engine is overloaded or unavailable.
 
         Only for what can be repeated, as grading can.
         """
-        attempt = 0
+        retry = Retry(self, deadline)
         while True:
             try:
                 return await call()
             except (Overloaded, Unavailable) as error:
-                attempt += 1
-                better = self.diagnosed(error)
-                if better is not error or self._closed:
-                    raise better from None
-                if not self._again(error, attempt, deadline):
-                    raise
-                delay_s = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2**attempt)
-                delay_s *= random.uniform(0.5, 1)
-                left_s = deadline.left_s()
-                await asyncio.sleep(delay_s if left_s is None else min(delay_s, left_s))
+                await retry.pause(error)
 
-    def _again(self, error: GradeboxError, attempt: int, deadline: Deadline) -> bool:
-        if isinstance(error, Unavailable):
-            return attempt < UNAVAILABLE_ATTEMPTS
-        return attempt < OVERLOADED_ATTEMPTS or deadline.left_s() is not None
-
-    def diagnosed(self, error: GradeboxError) -> GradeboxError:
-        """The better reason for an Unavailable, if there is one."""
-        if self._peer is not None and isinstance(error, Unavailable):
-            return self._peer.fault() or error
-        return error
+    def last_word(self, error: GradeboxError, tried_s: float) -> GradeboxError | None:
+        """What to raise when a call has failed with `error` for `tried_s`; None: it may be tried again."""
+        if self._peer is not None and isinstance(error, Unavailable) and (fault := self._peer.fault()):
+            return fault
+        patience_s = self._retry_s if self._answered else min(self._retry_s, FIRST_CONTACT_S)
+        return error if self._closed or tried_s >= patience_s else None
 
     # --- suites ---------------------------------------------------------------------------------
 
@@ -201,6 +202,37 @@ class Connection:
     def forget(self, suite: Suite) -> None:
         """The engine does not have a suite."""
         self._known.discard(suite.sha256)
+
+
+class Retry:
+    """One call's patience with an engine that is overloaded, or gone: pauses that grow, and an end to them."""
+
+    def __init__(self, connection: Connection, deadline: Deadline) -> None:
+        self._connection = connection
+        self._deadline = deadline
+        self.reset()
+
+    def reset(self) -> None:
+        """The engine has answered."""
+        self._attempt = 0
+        self._since_s: float | None = None
+
+    async def pause(self, error: Overloaded | Unavailable) -> None:
+        """Waits until it is time for another attempt. Raises `error`, or a better reason, when there is to be none.
+
+        An overloaded engine is waited for as long as the call's own deadline allows.
+        """
+        now_s = time.monotonic()
+        if self._since_s is None:
+            self._since_s = now_s
+        left_s = self._deadline.left_s()
+        last_word = self._connection.last_word(error, now_s - self._since_s)
+        if last_word is not None and not (last_word is error and isinstance(error, Overloaded) and left_s is not None):
+            raise last_word from None
+        # Never the same pause for two clients: an engine that comes back is not to meet them all at once.
+        delay_s = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2**self._attempt) * random.uniform(0.5, 1)
+        self._attempt += 1
+        await asyncio.sleep(delay_s if left_s is None else min(delay_s, left_s))
 
 
 def _claim_grpc() -> None:

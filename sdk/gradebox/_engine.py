@@ -31,6 +31,7 @@ from gradebox._threads import wait_for
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
 _KEPT_LINES = 40
+_PREFIX = "gradebox-engine-"
 _POLL_S = 0.005
 
 
@@ -38,7 +39,8 @@ class _Process:
     """The engine's process and its folder."""
 
     def __init__(self, workers: int | None, config_file: str | os.PathLike[str] | None) -> None:
-        self._folder = tempfile.mkdtemp(prefix="gradebox-")  # mode 0700
+        _sweep()
+        self._folder = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")  # mode 0700
         self.socket = Path(self._folder, "engine.sock")
         command = [sys.executable, "-P", "-m", "gradebox_engine", "serve", "--embedded"]
         command += ["--listen", f"unix:{self.socket}"]
@@ -82,6 +84,14 @@ class _Process:
                 said = "\n".join(self._lines)
                 raise EngineFault(f"the engine was not ready in {START_TIMEOUT_S} s:\n{said}")
             await asyncio.sleep(_POLL_S)
+
+
+def _sweep() -> None:
+    """Removes the folders of owners that are gone, where their engines were killed, too."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdigit() and not Path("/proc", owner).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _keep_lines(stream: IO[bytes], lines: deque[str]) -> None:

@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Self
 
 import psutil
@@ -159,3 +161,18 @@ def test_workers_that_are_killed_cost_no_result() -> None:
         assert set(graded) == set(range(300))
         assert set(graded.values()) == {gradebox.Verdict.PASSED}
         assert wait_until(lambda: len(workers()) == 2)
+
+
+def test_folders_of_owners_that_are_gone_are_swept(
+    jails: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    tmp_path.chmod(0o711)
+    ended = subprocess.Popen(["/bin/true"])
+    ended.wait()
+    stale, living, other = (tmp_path / f"gradebox-{name}" for name in (f"engine-{ended.pid}-x", "engine-1-x", "else"))
+    for folder in (stale, living, other):
+        folder.mkdir()
+        (folder / "engine.sock").touch()
+    with gradebox.Engine(workers=1):
+        assert [folder.exists() for folder in (stale, living, other)] == [False, True, True]

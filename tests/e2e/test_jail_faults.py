@@ -55,6 +55,5 @@ def test_jails_that_are_killed_cost_no_result(jails: None) -> None:
             stop.set()
             killer.join()
     assert killed >= 2
-    # A program that two jails died under is given up as the engine's fault; never is it the program's.
-    assert set(verdicts) <= {"PASSED", "ENGINE_ERROR"}
-    assert verdicts.count("PASSED") > 0.9 * len(verdicts)
+    assert verdicts
+    assert set(verdicts) == {"PASSED"}

@@ -149,9 +149,16 @@ class SandboxedProcess:
         self._channel.setblocking(False)
         # The OOM killer is to take this process, not the fork server. It cannot be taken back from inside, where /proc
         # is read-only.
-        fd = os.open(f"/proc/{self.host_pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
-        os.write(fd, b"1000")
-        os.close(fd)
+        try:
+            fd = os.open(f"/proc/{self.host_pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise JailDied("a new process is gone") from error
+        try:
+            os.write(fd, b"1000")
+        except OSError as error:
+            raise JailDied("a new process is gone") from error
+        finally:
+            os.close(fd)
 
     def __enter__(self) -> "SandboxedProcess":
         return self

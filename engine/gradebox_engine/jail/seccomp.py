@@ -13,7 +13,7 @@ filter were missing.
 """
 
 import errno
-import tempfile
+import os
 from collections.abc import Iterable
 
 import pyseccomp
@@ -121,7 +121,7 @@ def _allow(policy: pyseccomp.SyscallFilter, names: Iterable[str], action: int = 
 
 
 def _export(policy: pyseccomp.SyscallFilter) -> bytes:
-    with tempfile.TemporaryFile() as file:
+    with os.fdopen(os.memfd_create("filter", os.MFD_CLOEXEC), "w+b") as file:  # needs no disk
         policy.export_bpf(file)
         file.seek(0)
         return file.read()

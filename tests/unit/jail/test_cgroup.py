@@ -86,7 +86,22 @@ def test_the_leaf_that_we_were_moved_to_is_not_the_base(tmp_path: Path, monkeypa
     scope = own / "user.scope"
     (scope / "gradebox-supervisor").mkdir(parents=True)
     monkeypatch.setattr(cgroup, "_own_path", lambda *_: "/user.scope/gradebox-supervisor")
+    assert cgroup._bases(own, 2) == {"": own}  # nothing was handed on to the scope
+    _v2(scope)
     assert cgroup._bases(own, 2) == {"": scope}
+
+
+def test_v2_makes_room_before_a_lower_limit(tmp_path: Path) -> None:
+    group = cgroup.Cgroup(0, _v2(tmp_path))
+    (folder,) = tmp_path.glob("gradebox-*")
+    group.set_memory(1000)
+    (folder / "memory.current").write_text("500\n")
+    group.set_memory(600)
+    assert (folder / "memory.max").read_text() == "600"
+    assert (folder / "memory.high").read_text() == "max"
+    with pytest.raises(cgroup.CgroupError, match="not given back"):
+        group.set_memory(400)
+    assert (folder / "memory.max").read_text() == "600"
 
 
 def test_what_is_missing_is_found_by_trying(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 
+import grpc
 import pytest
 
 import gradebox
@@ -186,3 +187,39 @@ async def test_synchronous_items_are_read_in_one_thread_of_their_own(front: Fron
     async with gradebox.AsyncClient(front.target) as client:
         await collect(client.grade_many(items(), max_in_flight=50))
     assert threads == {"gradebox-items"}
+
+
+async def test_an_engine_that_is_away_for_a_while_costs_nothing(start_front: StartFront) -> None:
+    """What was not answered is sent again, once there is an engine at the address again."""
+    front = await start_front()
+    keys = []
+    async with gradebox.AsyncClient(front.target, retry_s=30.0) as client:
+        items = (GradeItem(PROBLEM, ["sleep 0.005"], number) for number in range(200))
+        async for graded in client.grade_many(items):
+            assert graded.error is None
+            keys.append(graded.key)
+            if len(keys) == 50:
+                await front.server.stop(0)
+                again = asyncio.create_task(_serve_again(front))
+        await (await again).stop(0)
+    assert sorted(map(str, keys)) == sorted(map(str, range(200)))
+
+
+async def _serve_again(front: Front) -> grpc.aio.Server:
+    await asyncio.sleep(1.0)
+    return await server.listen(front.config, front.scheduler, front.pool)
+
+
+async def test_an_address_without_an_engine_is_given_up_soon() -> None:
+    async with gradebox.AsyncClient("127.0.0.1:1", retry_s=600.0) as client:
+        with pytest.raises(gradebox.Unavailable):
+            await client.grade(["a"], tests=["t"])
+        with pytest.raises(gradebox.Unavailable):
+            await collect(client.grade_many([GradeItem(PROBLEM, ["a"], 0)]))
+
+
+@pytest.mark.parametrize("retry_s", [-1, float("nan"), "1", None])
+async def test_a_bad_retry_s_is_named(retry_s: object) -> None:
+    with pytest.raises(gradebox.InvalidRequest) as caught:
+        gradebox.AsyncClient("127.0.0.1:1", retry_s=retry_s)  # type: ignore[arg-type]
+    assert caught.value.field == "retry_s"

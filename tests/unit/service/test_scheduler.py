@@ -1,5 +1,6 @@
 """The scheduler alone: workers are lists of what they were sent."""
 
+import asyncio
 import time
 from collections import deque
 
@@ -131,7 +132,10 @@ def test_an_idle_worker_that_knows_the_problem_is_preferred(scheduler: Scheduler
     assert (first.indexes, second.indexes) == ([], [[0]])
 
 
-def test_a_dead_workers_programs_run_once_more_alone_then_fail(scheduler: Scheduler) -> None:
+def test_a_dead_workers_programs_run_again_alone_then_fail(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ATTEMPTS", 2)
     first = Link(scheduler)
     caller = Caller(scheduler)
     caller.submit(3, cost_s=0.001)
@@ -163,20 +167,57 @@ def test_a_jail_that_dies_is_the_same(scheduler: Scheduler) -> None:
     first, second = Link(scheduler), Link(scheduler)
     caller = Caller(scheduler)
     caller.submit(1)
-    scheduler.on_fault(first.worker, first.sent.pop()[0].number, "jail gone")
-    assert second.indexes == [[0]]
-    scheduler.on_fault(second.worker, None, "jail gone")
+    for attempt in range(module.ATTEMPTS):
+        assert caller.got == []
+        link = second if attempt % 2 else first  # never twice in a row the same, where there is another
+        number = link.sent.pop()[0].number
+        scheduler.on_fault(link.worker, None if attempt % 3 else number, "jail gone")
     assert caller.got == [b"0 jail gone"]
+
+
+def test_what_takes_long_to_fail_has_two_attempts(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    link = Link(scheduler)
+    caller = Caller(scheduler)
+    caller.submit(1)
+    for _ in range(2):
+        assert caller.got == []
+        now_s += module.FAILED_MOST_S
+        scheduler.on_fault(link.worker, link.sent.pop()[0].number, "no answer")
+    assert caller.got == [b"0 no answer"]
+
+
+def test_who_ends_jails_waits_for_them_alone(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its call is charged for each attempt and for each new jail: others get their full share of the worker."""
+    now_s = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    link = Link(scheduler)
+    killer, honest = Caller(scheduler), Caller(scheduler)
+    killer.submit(40, key=b"k", cost_s=0.2)
+    honest.submit(40, key=b"h", cost_s=0.2)
+    faults = 0
+    while len(honest.got) < 40:
+        (chunk, _) = link.sent[0]
+        if chunk.job.suite.key == b"h":
+            now_s += 0.2
+            link.finish()
+        else:
+            faults += 1
+            link.sent.pop(0)
+            scheduler.on_fault(link.worker, chunk.number, "jail gone")
+    # 40 honest programs took 8 s of the worker; for as many, each fault counts as a new jail.
+    assert faults <= 8 / module.REPLACE_S + 3
 
 
 def test_a_program_left_out_is_not_lost(scheduler: Scheduler) -> None:
     link = Link(scheduler)
     caller = Caller(scheduler)
     caller.submit(2, cost_s=0.001)
-    for _ in range(3):
+    while link.sent:
         chunk, _ = link.sent.pop(0)
         scheduler.on_results(link.worker, chunk.number, [], True)
-    assert sorted(caller.got)[0] == b"0 a worker left a program out"
+    assert sorted(caller.got) == [b"0 a worker left a program out", b"1 a worker left a program out"]
 
 
 def test_cancelling_drops_the_queue_and_tells_the_worker(scheduler: Scheduler) -> None:
@@ -217,6 +258,27 @@ async def test_room_is_waited_for(scheduler: Scheduler) -> None:
     scheduler.cancel(job)
     await scheduler.room()
     caller.submit(1)
+
+
+async def test_several_that_wait_for_room_do_not_overfill_it(scheduler: Scheduler) -> None:
+    caller = Caller(scheduler)
+    job = caller.submit(150)
+
+    async def submit_when_there_is_room() -> None:
+        await scheduler.room()
+        caller.submit(100)  # QueueFull if another has just filled it
+
+    waiting = [asyncio.create_task(submit_when_there_is_room()) for _ in range(3)]
+    await asyncio.sleep(0)
+    scheduler.cancel(job)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert [task.done() for task in waiting].count(True) == 1
+    link = Link(scheduler)
+    while not all(task.done() for task in waiting):
+        run_all(link)
+        await asyncio.sleep(0)
+    await asyncio.gather(*waiting)
 
 
 def test_results_that_nobody_collects_hold_the_call_back(scheduler: Scheduler) -> None:

@@ -241,3 +241,40 @@ async def test_workers_that_never_start_are_an_error() -> None:
     with pytest.raises(RuntimeError, match="no worker"):
         await pool.start()
     await pool.stop()
+
+
+async def test_a_worker_that_cannot_be_started_is_said_and_tried_again(
+    start_front: StartFront, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The front has no descriptors or processes left: who asks is told so, until it has them again."""
+    front = await start_front()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("gradebox_engine.pool.subprocess.Popen", refuse)
+        for connection in front.pool._connections.values():
+            connection.kill("the test")
+        async with gradebox.AsyncClient(front.target, retry_s=0.0) as client:
+            with pytest.raises(gradebox.Unavailable, match="Too many open files"):
+                for _ in range(200):
+                    results = await client.grade(["p"], tests=["t"])
+                    if results[0].verdict is gradebox.Verdict.ENGINE_ERROR:
+                        assert "Too many open files" in results[0].tests[0].message
+                    await asyncio.sleep(0.05)
+    async with gradebox.AsyncClient(front.target, retry_s=30.0) as client:
+        (result,) = await client.grade(["p"], tests=["t"])
+        assert result.verdict is gradebox.Verdict.PASSED
+
+
+async def test_a_caller_of_run_that_leaves_breaks_no_worker(front: Front) -> None:
+    async with gradebox.AsyncClient(front.target) as client:
+        for _ in range(50):
+            call = asyncio.create_task(client.run("x"))
+            await asyncio.sleep(0.001)
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+        await client.run("x")
+    assert front.scheduler.workers == 2
+    assert not front.logged("eof")
