@@ -1,5 +1,6 @@
 """The synchronous client: the asynchronous one, run in a background thread."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -11,6 +12,8 @@ from gradebox._problems import Limits, Problem, Program, Test
 from gradebox._results import EngineInfo, Graded, RunResult, SubmissionResult
 from gradebox._threads import wait_for
 from gradebox._words import Seal
+
+_CLOSE_ATTEMPTS = 100
 
 
 class Client:
@@ -68,7 +71,7 @@ class Client:
             while (batch := wait_for(_next(batches))) is not None:
                 yield from batch
         finally:
-            wait_for(batches.aclose())
+            wait_for(_close(batches))
 
     def run(
         self,
@@ -110,6 +113,15 @@ class Client:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+async def _close(batches: AsyncGenerator[list[Graded]]) -> None:
+    """Closes the generator; one that an interrupt (Ctrl-C) left in the middle of a step, after that step."""
+    for _ in range(_CLOSE_ATTEMPTS):
+        try:
+            return await batches.aclose()
+        except RuntimeError:  # it is running
+            await asyncio.sleep(0.02)
 
 
 async def _next(batches: AsyncGenerator[list[Graded]]) -> list[Graded] | None:
