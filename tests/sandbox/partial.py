@@ -5,6 +5,7 @@ start code that overwrites a step of `gradebox_inside.sandbox` before the fork s
 what shows that one layer holds by itself, and the same with that layer off, too, is the control.
 """
 
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -115,6 +116,10 @@ class PartialJail(Jail):
                 if layer in self._off:
                     stack.enter_context(mock.patch.object(rootfs, flag, 0))
             super()._start()
+
+    def identify(self, pid: int) -> int:
+        """Without a user namespace, nobody has the jail's ids."""
+        return os.pidfd_open(pid) if "user namespace" in self._off else super().identify(pid)
 
     def _config(self, root: Path) -> NsJailConfig:
         off, config = self._off, super()._config(root)

@@ -16,6 +16,7 @@ type Labels = list[dict[str, Any]]
 _UNIT_PROGRAMS = 16
 _UNIT_CHARACTERS = 4 << 20
 _KEPT_PROBLEMS = 128
+_LEAVE_ENGINE_S = 3.0
 
 
 @contextmanager
@@ -23,7 +24,9 @@ def open_engines(addresses: Sequence[str], workers: int | None = None) -> Iterat
     """Connects to the engines named, or starts an embedded one; ends all on the way out."""
     with ExitStack() as stack, grading_errors():
         if addresses:
-            yield [stack.enter_context(gradebox.Client(address)) for address in addresses]
+            # Where there is another engine, work does not wait long for one that is gone.
+            patience = {"retry_s": _LEAVE_ENGINE_S} if len(addresses) > 1 else {}
+            yield [stack.enter_context(gradebox.Client(address, **patience)) for address in addresses]
         else:
             engine = stack.enter_context(gradebox.Engine(workers=workers))
             if "rlimits-only" in engine.info().protections:

@@ -114,7 +114,11 @@ def _remove(folder: Path) -> None:
                 (folder / "cgroup.kill").write_text("1")
                 time.sleep(0.02)
                 continue
-            for pid in (folder / "cgroup.procs").read_text().split():
+            try:
+                members = (folder / "cgroup.procs").read_text().split()
+            except FileNotFoundError:  # another worker sweeps, too
+                return
+            for pid in members:
                 if pid == "0":  # of a PID namespace that is not ours; to kill(2), it would mean ourselves
                     continue
                 try:
@@ -181,6 +185,8 @@ class Cgroup:
         self._swap_limit = memory / ("memory.swap.max" if version == 2 else "memory.memsw.limit_in_bytes")
         self._memory_events = memory / ("memory.events" if version == 2 else "memory.oom_control")
         self._memory_usage = memory / ("memory.current" if version == 2 else "memory.usage_in_bytes")
+        if version == 1 and self._swap_limit.exists():
+            self._swap_limit.write_text("-1")  # a group that could not be removed still has its last jail's limits
         self._events_fd = -1  # read once a submission, so it stays open
         self._limit_bytes = 0
         self._tasks = 0

@@ -259,7 +259,7 @@ class Jail:
         return self._group.cpu_time_s()
 
     def identify(self, pid: int) -> int:
-        """A descriptor (pidfd) of a program's or an oracle's process, by its pid here. Raises JailDied for any other.
+        """A descriptor (pidfd) of a process of this jail, by its pid here. Raises JailDied for any other.
 
         A fork server that was taken over may end a process and let its number go to a stranger's: the descriptor
         stays with the process that was looked at.
@@ -270,8 +270,8 @@ class Jail:
             try:
                 uid = os.stat(f"/proc/{pid}").st_uid
                 signal.pidfd_send_signal(pidfd, 0)  # still the same one
-                if not base < uid < base + ids.IDS_PER_JAIL:
-                    raise JailDied("a new process is none of the programs' users")
+                if not base <= uid < base + ids.IDS_PER_JAIL:
+                    raise JailDied("a new process is none of the jail's")
             except BaseException:
                 os.close(pidfd)
                 raise
