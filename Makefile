@@ -72,6 +72,9 @@ load: setup
 chaos: setup
 	$(PY) tests/e2e/chaos.py --gradings $(or $(GRADINGS),100000) --seed $(or $(SEED),1) --kill-every-s 1
 
+test-cgroup2: setup
+	@bash tests/cgroup2/run.sh
+
 fuzz: setup
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[engine,dev,fuzz]'
 	GRADEBOX_FUZZ_EXAMPLES=20000 $(PY) -m pytest tests/fuzz
