@@ -138,9 +138,10 @@ def test_each_costs_only_itself(jails: None, kind: str) -> None:
 
 def test_workers_do_not_grow(jails: None) -> None:
     hostile = [while_loading(code) for code in ATTACKS.values()] + [when_called(code) for code in ATTACKS.values()]
+    others = {process.pid for process in workers()}
     with gradebox.Engine(workers=1) as engine:
         engine.grade([*hostile, HONEST], tests=TESTS["calls"], limits={"cpu_time_s": 1})
-        (worker,) = workers()
+        (worker,) = (process for process in workers() if process.pid not in others)
         memory, descriptors = worker.memory_info().rss, worker.num_fds()
         for _ in range(-(-200 // len(hostile))):
             results = engine.grade([*hostile, HONEST], tests=TESTS["calls"], limits={"cpu_time_s": 1})
