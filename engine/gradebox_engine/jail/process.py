@@ -23,6 +23,7 @@ from gradebox_engine.jail.launch import (
     credentials_of,
 )
 from gradebox_engine.jail.refusals import Refusals, makes_process
+from gradebox_engine.jail.tree import read_proc
 from gradebox_engine.limits import Limits
 from gradebox_inside import codec
 from gradebox_inside.frames import FrameReader
@@ -61,7 +62,6 @@ class SandboxedProcess:
         keep = limits.output_bytes if keep_output else 0
         self.stdout, self.stderr = Output(keep), Output(keep)
         self._streams: dict[int, Output] = {}
-        self.started_s = time.monotonic()
         self.jail_pid = 0
         self.host_pid = 0
         self.pidfd = -1  # of the same process, also when its number has gone to another
@@ -112,15 +112,12 @@ class SandboxedProcess:
                 err_fd = self._pipe(self.stderr)
         descriptors = (theirs.fileno(), null_fd if stdin is None else stdin, write_fd, err_fd)
         try:
-            self.jail_pid = jail.spawn(spec, descriptors if peer is None else (*descriptors, peer.fileno()))
-        except BaseException:
-            self._close()
-            raise
-        finally:
-            theirs.close()
-            for fd in {null_fd, write_fd, err_fd}:
-                os.close(fd)
-        try:
+            try:
+                self.jail_pid = jail.spawn(spec, descriptors if peer is None else (*descriptors, peer.fileno()))
+            finally:
+                theirs.close()
+                for fd in {null_fd, write_fd, err_fd}:
+                    os.close(fd)
             self._hello()
         except BaseException:
             self._kill()
@@ -150,15 +147,10 @@ class SandboxedProcess:
         # The OOM killer is to take this process, not the fork server. It cannot be taken back from inside, where /proc
         # is read-only.
         try:
-            fd = os.open(f"/proc/{self.host_pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+            with open(f"/proc/{self.host_pid}/oom_score_adj", "wb", buffering=0) as file:
+                file.write(b"1000")
         except OSError as error:
             raise JailDied("a new process is gone") from error
-        try:
-            os.write(fd, b"1000")
-        except OSError as error:
-            raise JailDied("a new process is gone") from error
-        finally:
-            os.close(fd)
 
     def __enter__(self) -> "SandboxedProcess":
         return self
@@ -348,22 +340,9 @@ class SandboxedProcess:
         except OSError:  # a dead process whose clock is gone
             return 0.0
 
-    def _read_proc(self, name: str) -> bytes:
-        """A file of the process in the host's /proc; empty when the process is gone."""
-        try:
-            fd = os.open(f"/proc/{self.host_pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return b""
-        try:
-            return os.read(fd, 4096)
-        except OSError:
-            return b""
-        finally:
-            os.close(fd)
-
     def peak_memory_bytes(self) -> int:
         """The most memory that the process has had so far; 0 when it is gone."""
-        _, found, rest = self._read_proc("status").partition(b"VmHWM:")
+        _, found, rest = read_proc(self.host_pid, "status").partition(b"VmHWM:")
         return int(rest.split(None, 1)[0]) << 10 if found else 0
 
     def _kill(self) -> None:

@@ -39,8 +39,8 @@ class _Process:
     waited_s: float
 
 
-def _read(pid: int, name: str) -> bytes:
-    """A file of /proc/PID; empty when the process is gone."""
+def read_proc(pid: int, name: str) -> bytes:
+    """A file of /proc/PID, on the host; empty when the process is gone."""
     try:
         fd = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -54,7 +54,7 @@ def _read(pid: int, name: str) -> bytes:
 
 
 def _seen(pid: int) -> _Process | None:
-    fields = _read(pid, "stat").rpartition(b")")[2].split()
+    fields = read_proc(pid, "stat").rpartition(b")")[2].split()
     if len(fields) < 20:
         return None
     utime, stime, cutime, cstime = (int(field) / _TICKS_PER_S for field in fields[11:15])
@@ -70,7 +70,7 @@ def children(pid: int) -> list[int]:
     found: list[int] = []
     with contextlib.suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
-            found += map(int, _read(pid, f"task/{thread}/children").split())
+            found += map(int, read_proc(pid, f"task/{thread}/children").split())
     return found
 
 
@@ -92,13 +92,13 @@ def _is_ending(status: bytes) -> bool:
 
 def _resident_bytes(pid: int) -> int:
     """Memory that a process has, shared with its parent or not; files that it maps are not counted."""
-    status = _read(pid, "status")
+    status = read_proc(pid, "status")
     return 0 if _is_ending(status) else _kibibytes(status, b"RssAnon", b"RssShmem", b"VmSwap")
 
 
 def _own_bytes(pid: int) -> int:
     """The same, pages that several processes share counted in parts. Takes the kernel longer."""
-    return _kibibytes(_read(pid, "smaps_rollup"), b"Pss_Anon", b"Pss_Shmem", b"SwapPss")
+    return _kibibytes(read_proc(pid, "smaps_rollup"), b"Pss_Anon", b"Pss_Shmem", b"SwapPss")
 
 
 class ProcessTree:
@@ -125,7 +125,7 @@ class ProcessTree:
         self._root = nsjail_pid
         (self._fork_server,) = children(nsjail_pid)
         self._base_bytes = _resident_bytes(self._fork_server)
-        self._base_data_bytes = _kibibytes(_read(self._fork_server, "status"), b"VmData")
+        self._base_data_bytes = _kibibytes(read_proc(self._fork_server, "status"), b"VmData")
         self._thread = threading.Thread(target=self._look, name="process tree", daemon=True)
         self._thread.start()
 

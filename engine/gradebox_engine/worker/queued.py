@@ -3,6 +3,8 @@
 import os
 import time
 
+from gradebox_engine.jail.tree import read_proc
+
 _BETWEEN_LOOKS_S = 0.02
 
 
@@ -42,26 +44,13 @@ def _read_tree(pid: int, waited_ns: dict[int, int]) -> None:
     """Adds the nanoseconds that each thread of a process and of all below it has waited; none of one that is gone."""
     processes = [pid]
     while processes:
-        folder = f"/proc/{processes.pop()}/task"
+        member = processes.pop()
         try:
-            threads = os.listdir(folder)
+            threads = os.listdir(f"/proc/{member}/task")
         except OSError:
             continue
         for thread in threads:
-            fields = _words(f"{folder}/{thread}/schedstat")
+            fields = read_proc(member, f"task/{thread}/schedstat").split()
             if len(fields) > 1:
                 waited_ns[int(thread)] = int(fields[1])
-            processes += map(int, _words(f"{folder}/{thread}/children"))
-
-
-def _words(path: str) -> list[bytes]:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return []
-    try:
-        return os.read(fd, 4096).split()
-    except OSError:
-        return []
-    finally:
-        os.close(fd)
+            processes += map(int, read_proc(member, f"task/{thread}/children").split())
