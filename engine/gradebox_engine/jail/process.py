@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -25,12 +26,13 @@ from gradebox_engine.jail.launch import (
 from gradebox_engine.jail.refusals import Refusals, makes_process
 from gradebox_engine.jail.tree import read_proc
 from gradebox_engine.limits import Limits
-from gradebox_inside import codec
+from gradebox_inside import codec, orders
 from gradebox_inside.frames import FrameReader
 
 MAX_FRAME_BYTES = 24 << 20
 _READ_BYTES = 1 << 16
 _CREDENTIALS_BYTES = socket.CMSG_SPACE(12)  # struct ucred
+_HELLO = struct.Struct("<QQ")
 _HELLO_TIMEOUT_S = 20.0
 _SEND_S = 2.0
 _REFERRED_CALL_S = 1e-4  # what one costs the worker, about; a program that makes many pays for them
@@ -69,6 +71,7 @@ class SandboxedProcess:
         self._pid_namespace = 0
         self._may_fork = limits.processes > 1
         self._referred = 0
+        self.begun_cpu_s = self.begun_s = 0.0  # its CPU time, and the clock on the wall, when its sandbox was closed
         self.refused_calls = 0  # that it, or a process of its own, made
         self.malformed = False  # it wrote something on its channel that cannot be read
         self._unsent = memoryview(b"")  # of what was sent to one that does not read
@@ -90,8 +93,12 @@ class SandboxedProcess:
         keep_output: bool = False,
         peer: socket.socket | None = None,
         scratch_of: int = 0,
+        orders: tuple[tuple[Any, ...] | bytes, ...] = (),
     ) -> "SandboxedProcess":
-        """Spawns a process and waits until it stands in its sandbox. Raises JailDied."""
+        """Spawns a process and waits until it stands in its sandbox. Raises JailDied.
+
+        orders: messages for it, which wait in its channel: it reads nothing before its sandbox is closed.
+        """
         self = cls(jail, limits, role, keep_output)
         shared_uid = role == "program" or scratch_of
         spec = {
@@ -118,7 +125,13 @@ class SandboxedProcess:
                 theirs.close()
                 for fd in {null_fd, write_fd, err_fd}:
                     os.close(fd)
+            early = not self.counts_jail  # else what it does before the hello is seen could not be told from the rest
+            if early and orders:  # the fork server has closed its end by now, and never sees them
+                self._channel.setblocking(False)
+                self.send(*orders)
             self._hello()
+            if orders and not early:
+                self.send(*orders)
         except BaseException:
             self._kill()
             self._close()
@@ -134,11 +147,16 @@ class SandboxedProcess:
     def _hello(self) -> None:
         self._channel.settimeout(_HELLO_TIMEOUT_S)
         try:
-            said, ancillary, _, _ = self._channel.recvmsg(512, _CREDENTIALS_BYTES)  # no room for descriptors
+            # No room for descriptors; and no byte more than the hello, which may be followed by answers already.
+            said, ancillary, _, _ = self._channel.recvmsg(1 + _HELLO.size, _CREDENTIALS_BYTES)
+            if said[:1] == b"?":  # why it is not in its sandbox
+                said += self._channel.recv(512)
         except OSError as error:
             raise JailDied("a new process did not reach its sandbox in time") from error
-        if said != b"!":
+        if said[:1] != b"!" or len(said) != 1 + _HELLO.size:
             raise JailDied(f"a process could not be sandboxed: {said[1:].decode(errors='replace') or 'it died'}")
+        # Its word can be taken: it has read nothing that is not ours, yet.
+        self.begun_cpu_s, self.begun_s = (ns / 1e9 for ns in _HELLO.unpack_from(said, 1))
         self.host_pid = credentials_of(ancillary)
         self.pidfd = self._jail.identify(self.host_pid)
         self._clock_id = (~self.host_pid << 3) | 2  # CPUCLOCK_SCHED of that process, all its threads
@@ -147,8 +165,11 @@ class SandboxedProcess:
         # The OOM killer is to take this process, not the fork server. It cannot be taken back from inside, where /proc
         # is read-only.
         try:
-            with open(f"/proc/{self.host_pid}/oom_score_adj", "wb", buffering=0) as file:
-                file.write(b"1000")
+            score_fd = os.open(f"/proc/{self.host_pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(score_fd, b"1000")
+            finally:
+                os.close(score_fd)
         except OSError as error:
             raise JailDied("a new process is gone") from error
 
@@ -159,13 +180,13 @@ class SandboxedProcess:
         self.discard()
 
     def send(self, *messages: tuple[Any, ...] | bytes) -> None:
-        """Sends messages; those given as bytes are `encoded` already.
+        """Sends messages; those given as bytes are packed already (orders).
 
         A process that does not read them holds up nobody: its output is drained meanwhile.
         """
         parts = []
         for message in messages:
-            payload = message if isinstance(message, bytes) else encoded(message)
+            payload = message if isinstance(message, bytes) else orders.pack(message)
             parts += [len(payload).to_bytes(4, "little"), payload]
         data = memoryview(b"".join([self._unsent, *parts]))
         self._unsent = memoryview(b"")
@@ -381,11 +402,5 @@ class SandboxedProcess:
         return self.end()
 
 
-def encoded(message: tuple[Any, ...]) -> bytes:
-    """A message's payload, for one that is sent many times."""
-    return codec.encode(message, budget=_OUTGOING)
-
-
-_OUTGOING = codec.Budget(nodes=1 << 24, depth=256, bytes=1 << 28)  # ours: as large as a request may be
 INCOMING = codec.Budget(nodes=1_100_000, depth=140, bytes=MAX_FRAME_BYTES)  # an answer's value
 REPORT = codec.Budget(nodes=20_000, depth=20, bytes=1 << 20)  # what goes with it, and every other message
