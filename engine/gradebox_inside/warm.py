@@ -86,7 +86,9 @@ _LARGE_BYTES = (65536, 32768, 16384, 8192, 4096, 2048, 1024, 800, 700, 600, 528)
 
 def train() -> None:
     """Lets this process serve a program of ours, and forgets it."""
-    trees: list[Any] = [("call", ("name", name), [("const", value) for value in values], {}) for name, values in _ARGUMENTS]
+    trees: list[Any] = [
+        ("call", ("name", name), [("const", value) for value in values], {}) for name, values in _ARGUMENTS
+    ]
     orders = (
         ("load", b"def f(:\n", {"name": "program", "with_typing": False}),
         ("load", _SOURCE, {"name": "program", "with_typing": False}),

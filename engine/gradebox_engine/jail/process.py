@@ -23,7 +23,7 @@ from gradebox_engine.jail.launch import (
     JailDied,
     credentials_of,
 )
-from gradebox_engine.jail.refusals import Refusals, makes_process
+from gradebox_engine.jail.refusals import makes_process
 from gradebox_engine.jail.tree import read_proc
 from gradebox_engine.limits import Limits
 from gradebox_inside import codec, orders
@@ -76,6 +76,12 @@ class SandboxedProcess:
         self.malformed = False  # it wrote something on its channel that cannot be read
         self._unsent = memoryview(b"")  # of what was sent to one that does not read
         self._answers = role == "program"  # referred calls, its oracle's too: one of the two knows whose they are
+        self._poller = select.poll()
+        self._polled = False  # the channel is
+        assert jail.refusals is not None, "the jail has not been started"
+        self._refusals_fd = jail.refusals.fileno()
+        if self._answers:
+            self._poller.register(self._refusals_fd, select.POLLIN)
         # With children of its own, its own clock is not the whole tree's: the jail's is, from its start on.
         self.counts_jail = limits.processes > 1 and role == "program"
         self._jail_cpu_s = jail.cpu_time_s() if self.counts_jail else 0.0
@@ -142,6 +148,7 @@ class SandboxedProcess:
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(read_fd, False)
         self._streams[read_fd] = output
+        self._poller.register(read_fd, select.POLLIN)
         return write_fd
 
     def _hello(self) -> None:
@@ -198,15 +205,13 @@ class SandboxedProcess:
                 if time.monotonic() > deadline:
                     self._unsent = data  # it does not read yet: `wait` goes on, and the limits on its time say how long
                     return
-                refusals = self._jail.refusals
-                assert refusals is not None
-                waiting = [*self._streams, *([refusals.fileno()] if self._answers else [])]
+                waiting = [*self._streams, *([self._refusals_fd] if self._answers else [])]
                 readable, _, _ = select.select(waiting, [self._channel], [], 0.05)
                 for fd in readable:
                     if fd in self._streams:
                         self._drain(fd)
                     else:
-                        self._refuse(refusals)
+                        self._refuse()
             except OSError:
                 self.closed = True
 
@@ -215,24 +220,23 @@ class SandboxedProcess:
 
         also: one more descriptor to wake up for (another process's channel, a pidfd); it is not read here.
         """
-        refusals = self._jail.refusals
-        assert refusals is not None
-        poller = select.poll()
-        if self._answers:
-            poller.register(refusals, select.POLLIN)
+        poller = self._poller
         if not self.closed:
             poller.register(self._channel, select.POLLIN | (select.POLLOUT if self._unsent else 0))
-        for fd in self._streams:
-            poller.register(fd, select.POLLIN)
+        elif self._polled:
+            poller.unregister(self._channel)
+        self._polled = not self.closed
         if also is not None:
             poller.register(also, select.POLLIN)
         ready = poller.poll(max(0.0, timeout_s) * 1000)
+        if also is not None:
+            poller.unregister(also)
         for fd, events in ready:
             if fd in self._streams:
                 self._drain(fd)
-            elif fd == refusals.fileno():
+            elif fd == self._refusals_fd:
                 if events & select.POLLIN:
-                    self._refuse(refusals)
+                    self._refuse()
             elif fd != also:
                 if events & select.POLLOUT:
                     self._send_more()
@@ -248,8 +252,10 @@ class SandboxedProcess:
         except OSError:
             self.closed = True
 
-    def _refuse(self, refusals: Refusals) -> None:
+    def _refuse(self) -> None:
         """Answers a system call that waits: of this process's, or of its oracle's."""
+        refusals = self._jail.refusals
+        assert refusals is not None
         call = refusals.next()
         if call is None:
             return
@@ -293,6 +299,7 @@ class SandboxedProcess:
         if data:
             self._streams[fd].add(data)
         else:
+            self._poller.unregister(fd)
             os.close(fd)
             del self._streams[fd]
 
