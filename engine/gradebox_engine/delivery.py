@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from gradebox_engine.scheduler import Scheduler
+from gradebox_engine.scheduler import UNCOLLECTED_MAX_BYTES, Scheduler
 from gradebox_engine.work import Call, Job
 from gradebox_proto.v1 import routing_pb2 as routed
 
@@ -17,6 +17,7 @@ class Answer:
 
     request_id: str
     job: Job | None = None
+    asked: bool = False  # in full: every program has its answer or is in the job
     results: list[bytes] = field(default_factory=list)
     started: bool = False  # something of it was sent
     done: bool = False
@@ -55,13 +56,24 @@ class Delivery:
         self._enough.set()
 
     def add(self, answer: Answer, results: list[bytes]) -> None:
-        """Results of a request; it is done when its job has no more."""
+        """Results of a request, from its job; it is done when it was asked in full and its job has no more."""
         answer.results += results
         self._uncollected += sum(map(len, results))
         self._count += len(results)
-        if answer.job is None or answer.job.unfinished == 0:
+        if answer.asked and (answer.job is None or answer.job.unfinished == 0):
             self._done(answer)
         self._list(answer)
+
+    def add_own(self, answer: Answer, results: list[bytes]) -> None:
+        """Results of a request that no job gave; the call has to collect them like all others."""
+        if results:
+            self.call.uncollected_bytes += sum(map(len, results))
+            self.add(answer, results)
+
+    def asked(self, answer: Answer) -> None:
+        """All of the request's programs have an answer or are in its job."""
+        answer.asked = True
+        self.add(answer, [])
 
     def fail(self, answer: Answer, error: bytes) -> None:
         """The request ends with a serialized ErrorDetail."""
@@ -70,8 +82,14 @@ class Delivery:
         self._list(answer)
 
     async def fewer_than(self, programs: int) -> None:
-        """Waits until fewer programs of the call are in flight."""
-        while self.call.in_flight >= programs:
+        """Waits until fewer programs of the call are in flight, and fewer answers not collected."""
+        while self.call.in_flight >= programs or len(self._ready) >= programs:
+            self._freed.clear()
+            await self._freed.wait()
+
+    async def uncrowded(self) -> None:
+        """Waits until the caller has collected enough for the front to answer more by itself."""
+        while self.call.uncollected_bytes >= UNCOLLECTED_MAX_BYTES:
             self._freed.clear()
             await self._freed.wait()
 
@@ -93,7 +111,7 @@ class Delivery:
 
     async def all(self) -> list[routed.RoutedGradeResponse]:
         """The whole answers to all requests, in their order, when all are there."""
-        while self._undone:
+        while self._undone or not self._closed:
             self._collect()  # the caller has agreed to get them in one piece
             self._moved.clear()
             await self._moved.wait()
@@ -125,6 +143,7 @@ class Delivery:
     def _collect(self) -> None:
         size, self._uncollected = self._uncollected, 0
         self._scheduler.collected(self.call, size)
+        self._freed.set()
 
     def _response(self, answer: Answer) -> routed.RoutedGradeResponse:
         response = routed.RoutedGradeResponse(

@@ -22,6 +22,7 @@ import grpc
 import structlog
 
 from gradebox_engine import tier
+from gradebox_engine.cache import Cache, open_cache
 from gradebox_engine.config import EngineConfig
 from gradebox_engine.convert import limits_to_wire
 from gradebox_engine.limits import Limits
@@ -47,7 +48,7 @@ def run_server(config: EngineConfig) -> int:
         _log.warning(chosen.warning)
     try:
         asyncio.run(_serve(config.with_machine(), chosen.tier))
-    except RuntimeError as error:  # no worker starts; the address is taken
+    except RuntimeError as error:  # no worker starts; the address is taken; the cache's file is something else
         _log.error("cannot serve", reason=str(error))
         return 1
     return 0
@@ -91,6 +92,7 @@ async def _serve(config: EngineConfig, of_tier: tier.Tier) -> None:
         loop.add_reader(0, _lifeline, stop)
         owner = asyncio.create_task(_watch_owner(stop))
 
+    cache = open_cache(config)
     scheduler = Scheduler(max_programs=config.max_queued_programs, max_bytes=config.max_queued_bytes)
     assert config.workers is not None
     settings = {"image": config.image, "ceilings": asdict(config.ceilings), "tier": of_tier}
@@ -102,13 +104,15 @@ async def _serve(config: EngineConfig, of_tier: tier.Tier) -> None:
         await asyncio.wait({starting, ended}, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
             await starting
-            server = await listen(config, scheduler, pool)
+            server = await listen(config, scheduler, pool, cache)
             _log.info("serving", listen=config.listen, workers=config.workers, tier=of_tier)
             await stop.wait()
     finally:
         if server is not None:
             await server.stop(0 if config.embedded else STOP_GRACE_S)
         await pool.stop()
+        if cache is not None:
+            await cache.close()
         if config.embedded and config.listen.startswith("unix:"):
             _remove_socket(config.listen.removeprefix("unix:"))
         for task in (starting, ended, *([owner] if config.embedded else [])):
@@ -118,7 +122,7 @@ async def _serve(config: EngineConfig, of_tier: tier.Tier) -> None:
         _log.info("ended")
 
 
-async def listen(config: EngineConfig, scheduler: Scheduler, pool: Pool) -> grpc.aio.Server:
+async def listen(config: EngineConfig, scheduler: Scheduler, pool: Pool, cache: Cache | None = None) -> grpc.aio.Server:
     """Serves on the configured address, for a pool that has started. Raises RuntimeError."""
     name, _, digest = pool.hello["image"].partition("@")
     image = Image(name, digest)
@@ -142,7 +146,7 @@ async def listen(config: EngineConfig, scheduler: Scheduler, pool: Pool) -> grpc
             ("grpc.so_reuseport", 0),  # a second engine on the same port is a mistake
         ]
     )
-    server.add_generic_rpc_handlers((GradingService(config, scheduler, image, info).handlers(),))
+    server.add_generic_rpc_handlers((GradingService(config, scheduler, image, info, cache).handlers(),))
     server.add_insecure_port(config.listen)
     await server.start()
     return server

@@ -6,13 +6,15 @@ and results pass through as bytes.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from functools import partial
 from typing import Any, NoReturn
 
 import grpc
 import structlog
 
+from gradebox_engine.cache import Cache
+from gradebox_engine.cached import CachedGrading
 from gradebox_engine.config import EngineConfig
 from gradebox_engine.convert import InvalidSuite
 from gradebox_engine.delivery import Answer, Delivery
@@ -50,7 +52,14 @@ def error_detail(error: Exception) -> wire.ErrorDetail:
 class GradingService:
     """Serves gradebox.v1.Grading. `info` is what Info answers; its stamp goes with every answer."""
 
-    def __init__(self, config: EngineConfig, scheduler: Scheduler, image: Image, info: wire.InfoResponse) -> None:
+    def __init__(
+        self,
+        config: EngineConfig,
+        scheduler: Scheduler,
+        image: Image,
+        info: wire.InfoResponse,
+        cache: Cache | None,
+    ) -> None:
         self._scheduler = scheduler
         self._max_program_bytes = config.max_program_bytes
         self._too_large = f"the program is larger than {config.max_program_bytes} bytes"
@@ -62,6 +71,8 @@ class GradingService:
             protections=info.protections,
         )
         self._stamp_bytes = self._stamp.SerializeToString()
+        self._cache = cache
+        self._cached = CachedGrading(cache, self._stamp_bytes) if cache is not None else None
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """What a gRPC server needs to serve this."""
@@ -90,16 +101,17 @@ class GradingService:
     async def grade(self, request: routed.RoutedGradeRequest, context: Any) -> None:
         """Grade: one request, a stream of answers."""
         delivery = Delivery(self._scheduler, self._stamp_bytes)
+        asking = asyncio.create_task(self._ask_one(delivery, request))
         try:
-            try:
-                self._submit(delivery, delivery.open(request.request_id), request)
-            except Exception as error:
-                await _abort(context, error)
-            delivery.close()
             while responses := await delivery.next():
                 for response in responses:
                     await context.write(response)
+            try:
+                await asking
+            except Exception as error:
+                await _abort(context, error)
         finally:
+            asking.cancel()
             delivery.drop()
 
     async def grade_batch(
@@ -107,11 +119,11 @@ class GradingService:
     ) -> routed.RoutedGradeBatchResponse:
         """GradeBatch: the answers all at once, in the order of the requests."""
         delivery = Delivery(self._scheduler, self._stamp_bytes)
+        asking = asyncio.create_task(self._ask_all(delivery, request.requests))
         try:
-            for one in request.requests:
-                self._submit_or_fail(delivery, one)
             return routed.RoutedGradeBatchResponse(responses=await delivery.all())
         finally:
+            asking.cancel()
             delivery.drop()
 
     async def grade_stream(self, requests: AsyncIterator[routed.RoutedGradeBatchRequest], context: Any) -> None:
@@ -159,27 +171,51 @@ class GradingService:
 
     async def info(self, request: wire.InfoRequest, context: Any) -> wire.InfoResponse:
         """Info: what this engine is and offers."""
-        return self._info
+        if self._cache is None:
+            return self._info
+        info = wire.InfoResponse(cache=self._cache.info())
+        info.MergeFrom(self._info)
+        return info
 
     async def _read(self, requests: AsyncIterator[routed.RoutedGradeBatchRequest], delivery: Delivery) -> None:
         try:
             async for batch in requests:
                 for one in batch.requests:
                     await delivery.fewer_than(STREAM_IN_FLIGHT)
-                    await self._scheduler.room()
-                    self._submit_or_fail(delivery, one)
+                    await self._ask_or_fail(delivery, one, waits=True)
         finally:
             delivery.close()
 
-    def _submit_or_fail(self, delivery: Delivery, request: routed.RoutedGradeRequest) -> None:
-        """Submits one request of several; what is wrong with it is told in its own answer."""
+    async def _ask_one(self, delivery: Delivery, request: routed.RoutedGradeRequest) -> None:
+        try:
+            await self._ask(delivery, delivery.open(request.request_id), request)
+        except Exception:
+            delivery.drop()
+            raise
+        finally:
+            delivery.close()
+
+    async def _ask_all(self, delivery: Delivery, requests: Iterable[routed.RoutedGradeRequest]) -> None:
+        try:
+            for one in requests:
+                await self._ask_or_fail(delivery, one)
+        finally:
+            delivery.close()
+
+    async def _ask_or_fail(
+        self, delivery: Delivery, request: routed.RoutedGradeRequest, *, waits: bool = False
+    ) -> None:
+        """Asks one request of several; what is wrong with it is told in its own answer."""
         answer = delivery.open(request.request_id)
         try:
-            self._submit(delivery, answer, request)
+            await self._ask(delivery, answer, request, waits=waits)
         except Exception as error:
             delivery.fail(answer, error_detail(error).SerializeToString())
 
-    def _submit(self, delivery: Delivery, answer: Answer, request: routed.RoutedGradeRequest) -> None:
+    async def _ask(
+        self, delivery: Delivery, answer: Answer, request: routed.RoutedGradeRequest, *, waits: bool = False
+    ) -> None:
+        """Answers what needs no run and submits the rest. waits: for room in the queue, instead of QueueFull."""
         suite = self._suites.find(request)
         index = request.first_index
         if index + len(request.programs) > _MAX_INDEX:
@@ -192,12 +228,21 @@ class GradingService:
             else:
                 pending.append((index, source))
             index += 1
+        delivery.add_own(answer, refused)
+        emit = partial(delivery.add, answer)
+        if self._cached is not None:
+            known = self._cached.of(suite, request.stop_early)
+            if not request.fresh:
+                pending = await known.answer(delivery, answer, pending)
+            emit = partial(known.emit, emit)
         if pending:
+            if waits:
+                await self._scheduler.room()
             job = Job(
                 call=delivery.call,
                 suite=suite,
                 pending=pending,
-                emit=partial(delivery.add, answer),
+                emit=emit,
                 fault=partial(_fault, suite),
                 stop_early=request.stop_early,
             )
@@ -207,7 +252,7 @@ class GradingService:
             except BaseException:
                 answer.job = None
                 raise
-        delivery.add(answer, refused)
+        delivery.asked(answer)
 
 
 def _fault(suite: SuiteEntry, index: int, source: bytes, why: str) -> bytes:

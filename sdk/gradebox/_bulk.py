@@ -72,7 +72,7 @@ class _Request:
 class Bulk:
     """One bulk grading; iterate `batches()` once."""
 
-    def __init__(self, connection: Connection, *, max_in_flight: int, stop_early: bool) -> None:
+    def __init__(self, connection: Connection, *, max_in_flight: int, stop_early: bool, fresh: bool) -> None:
         if isinstance(max_in_flight, bool) or not isinstance(max_in_flight, int):
             raise InvalidRequest("must be a whole number", "max_in_flight")
         if max_in_flight < 1:
@@ -80,6 +80,7 @@ class Bulk:
         self._connection = connection
         self._max_in_flight = max_in_flight
         self._stop_early = stop_early
+        self._fresh = fresh
         self._in_flight = 0  # programs taken from the caller and not handed back as results
         self._requests: dict[int, _Request] = {}
         self._outbox: deque[int] = deque()  # numbers of requests to be sent
@@ -227,6 +228,7 @@ class Bulk:
             request_id=str(number),
             programs=kept.programs,
             stop_early=self._stop_early,
+            fresh=self._fresh,
             first_index=kept.first_index,
         )
         self._connection.refer(request, kept.suite)

@@ -173,6 +173,13 @@ def serve(
             help="Refuse to start below it: rootless (no control group) or full. Default: full as root, else rootless.",
         ),
     ] = None,
+    cache_bytes: Annotated[
+        int | None,
+        typer.Option(min=0, help="Memory for the results of programs graded before; 0 keeps none. Default: 64 MiB."),
+    ] = None,
+    cache_path: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep results on disk, too. Default: in memory only.")
+    ] = None,
     embedded: Annotated[bool, typer.Option("--embedded", hidden=True)] = False,
 ) -> int:
     """Run the engine as a gRPC service until SIGINT or SIGTERM.
@@ -182,7 +189,13 @@ def serve(
     from gradebox_engine.cli import serve as command
 
     return command.serve(
-        listen=listen, workers=workers, config_file=config, require_tier=require_tier, embedded=embedded
+        config_file=config,
+        embedded=embedded,
+        listen=listen,
+        workers=workers,
+        require_tier=require_tier,
+        cache_bytes=cache_bytes,
+        cache_path=cache_path,
     )
 
 
