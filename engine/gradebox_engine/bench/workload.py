@@ -90,7 +90,8 @@ def humaneval(folder: Path | None) -> Workload:
     """The canonical solutions in a data folder's problems/humaneval.jsonl.gz, with their asserts.
 
     Those problems of which every assert is `assert f(literals) == literal`, so that checkers that take data can grade
-    them. Without a folder: the like from the sample that is shipped. Raises OSError where the file cannot be read.
+    them. Without a folder: the shipped sample's right programs, with those of their tests that have this form. Raises
+    OSError where the file cannot be read.
     """
     rows = _sample_solutions() if folder is None else _canonical_solutions(folder)
     items = []
@@ -99,8 +100,8 @@ def humaneval(folder: Path | None) -> Workload:
         if cases is not None:
             setup = row.get("test_setup") or ""
             items.append(Item(row["id"], program, list(row["tests"]), cases.entry_point, setup, cases))
-    source = "the sample's assert problems" if folder is None else "HumanEval's canonical solutions"
-    return Workload(source, items)
+    whole = "assert problems of the sample" if folder is None else "canonical solutions of HumanEval"
+    return Workload(f"{len(items)} {whole}", items)
 
 
 def _canonical_solutions(folder: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
@@ -114,7 +115,8 @@ def _sample_solutions() -> Iterator[tuple[Mapping[str, Any], str]]:
     for sample in samples.load():
         right = [p for p, e in zip(sample.programs, sample.expected, strict=True) if e.kind == "right"]
         if right:
-            yield sample.problem, right[0]
+            tests = [test for test in sample.problem["tests"] if cases_of([test], None)]
+            yield {**sample.problem, "tests": tests}, right[0]
 
 
 _SPREAD = '''
