@@ -95,7 +95,13 @@ async def _serve(config: EngineConfig, of_tier: tier.Tier) -> None:
     cache = open_cache(config)
     scheduler = Scheduler(max_programs=config.max_queued_programs, max_bytes=config.max_queued_bytes)
     assert config.workers is not None
-    settings = {"image": config.image, "ceilings": asdict(config.ceilings), "tier": of_tier}
+    settings = {
+        "image": config.image,
+        "packages": str(config.packages.absolute()) if config.packages else None,
+        "warm_modules": config.warm_modules,
+        "ceilings": asdict(config.ceilings),
+        "tier": of_tier,
+    }
     pool = Pool(scheduler, size=config.workers, config=settings)
     starting = asyncio.create_task(pool.start())
     ended = asyncio.create_task(stop.wait())

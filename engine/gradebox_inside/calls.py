@@ -26,6 +26,7 @@ _VALUE_BUDGET = Budget(nodes=999_000, depth=120, bytes=(16 << 20) - 1024)
 _HEAD = Struct("<cIcI6scqcqcqcIcI5s")
 VALUE_AT = _HEAD.size
 _LONGEST_US = 0x7FFFFFFF
+LOADED = encode(("loaded", []))  # what comes before the answers, of most programs: told by its bytes
 
 
 def answer_head(index: int, cpu_us: int, wall_us: int) -> bytes:
@@ -50,6 +51,10 @@ def answer_head(index: int, cpu_us: int, wall_us: int) -> bytes:
     )
 
 
+_PARTS = Struct("<17sqcqcq15s").unpack_from  # the same, its numbers alone taken apart
+_BEFORE, _, _, _, _, _, _AFTER = _PARTS(answer_head(0, 0, 0))
+
+
 def split_answer(payload: bytes) -> tuple[int, int, int, bytes] | None:
     """(index, cpu_us, wall_us, encoded value) of an answer that carries a value, without decoding it; else None.
 
@@ -57,9 +62,8 @@ def split_answer(payload: bytes) -> tuple[int, int, int, bytes] | None:
     """
     if len(payload) <= VALUE_AT:
         return None
-    part = _HEAD.unpack_from(payload)
-    index, cpu_us, wall_us = part[6], part[8], part[10]
-    if payload[:VALUE_AT] != answer_head(index, cpu_us, wall_us):
+    before, index, first, cpu_us, second, wall_us, after = _PARTS(payload)
+    if before != _BEFORE or first != b"i" or second != b"i" or after != _AFTER:
         return None
     return index, cpu_us, wall_us, payload[VALUE_AT:]
 

@@ -1,7 +1,7 @@
 """The program's process: serves the worker's messages after the sandbox is closed around it.
 
     worker → program                                       answer
-    ("load", source, {"name", "with_typing"})              ("loaded", cpu_ns, [evidence]) or ("failed", kind, info)
+    ("load", source, {"name", "with_typing"})              ("loaded", [evidence]) or ("failed", kind, info)
                                                            perhaps after ("noted", [evidence]), of the source alone
     ("calls", first index, [tree…], [flags…])              one ("answer", index, cpu_us, wall_us, outcome) a tree
     ("in_process", index, kind, setup, source)             ("tested", index, cpu_ns, wall_ns, result)
@@ -22,7 +22,7 @@ import sys
 import time
 from _operator import is_
 
-from gradebox_inside.calls import answer_calls
+from gradebox_inside.calls import LOADED, answer_calls
 from gradebox_inside.encode import encode
 from gradebox_inside.frames import Channel
 from gradebox_inside.loader import load
@@ -86,9 +86,11 @@ def serve(channel: socket.socket, oracle: socket.socket | None) -> None:
             if tag == "load":
                 options, before = message[2], tuple(vars(builtins).values())
                 module, failure = load(message[1], options["name"], options.get("with_typing", False), note)
-                answer = (
-                    ("failed", *failure) if failure is not None else ("loaded", _cpu_ns() - started, _signs(before))
-                )
+                signs = _signs(before) if failure is None else []
+                if failure is None and not signs:
+                    worker.send(LOADED)
+                    continue
+                answer = ("failed", *failure) if failure is not None else ("loaded", signs)
             elif tag == "in_process" and module is not None:
                 from gradebox_inside.beside import test_beside
 

@@ -78,10 +78,7 @@ class SandboxedProcess:
         self._answers = role == "program"  # referred calls, its oracle's too: one of the two knows whose they are
         self._poller = select.poll()
         self._polled = False  # the channel is
-        assert jail.refusals is not None, "the jail has not been started"
-        self._refusals_fd = jail.refusals.fileno()
-        if self._answers:
-            self._poller.register(self._refusals_fd, select.POLLIN)
+        self._refusals_fd = -1
         # With children of its own, its own clock is not the whole tree's: the jail's is, from its start on.
         self.counts_jail = limits.processes > 1 and role == "program"
         self._jail_cpu_s = jail.cpu_time_s() if self.counts_jail else 0.0
@@ -106,6 +103,10 @@ class SandboxedProcess:
         orders: messages for it, which wait in its channel: it reads nothing before its sandbox is closed.
         """
         self = cls(jail, limits, role, keep_output)
+        if self._answers:
+            assert jail.refusals is not None, "the jail has not been started"
+            self._refusals_fd = jail.refusals.fileno()
+            self._poller.register(self._refusals_fd, select.POLLIN)
         shared_uid = role == "program" or scratch_of
         spec = {
             "role": role,
@@ -167,7 +168,6 @@ class SandboxedProcess:
         self.host_pid = credentials_of(ancillary)
         self.pidfd = self._jail.identify(self.host_pid)
         self._clock_id = (~self.host_pid << 3) | 2  # CPUCLOCK_SCHED of that process, all its threads
-        self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
         self._channel.setblocking(False)
         # The OOM killer is to take this process, not the fork server. It cannot be taken back from inside, where /proc
         # is read-only.

@@ -33,10 +33,14 @@ _BATCH = 256
 
 
 class Prepared:
-    """A problem as the worker keeps it: its suite, its plan, and what is the same for every program."""
+    """A problem as the worker keeps it: its suite, its plan, and what is the same for every program.
 
-    def __init__(self, suite: Suite) -> None:
+    heavy: its tests import a heavy module of the image.
+    """
+
+    def __init__(self, suite: Suite, *, heavy: bool = False) -> None:
         self.suite = suite
+        self.heavy = heavy
         self.plan = plan(suite)
         self._messages: dict[tuple[int, int], bytes] = {}
 
