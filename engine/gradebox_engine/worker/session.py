@@ -132,6 +132,7 @@ class Session:
         if peer:
             peer.close()
         self._stack.push(self.process)
+        self.process.quiet = first is not None  # the answers are what there is to wake up for
         watch = Watch(self.process, limits, from_hello=True)
         payload = self._next_payload(watch, self.process)
         message = None if payload is None or payload == LOADED else self._read(self.process, payload)
