@@ -33,6 +33,7 @@ class Compiler(CallReader):
     def __init__(self, scope: Scope, budget: PlanBudget, *, pure: bool = False) -> None:
         super().__init__(scope, budget, pure=pure)
         self._depth = 0
+        self.compared_parts: dict[int, Part] = {}  # what comparisons are made of, by the id of its node
 
     def combine(self, code: Code, parts: list[Part]) -> Part:
         """A part made of parts; evaluated at once where all of them are constant."""
@@ -173,6 +174,7 @@ class Compiler(CallReader):
         self.skippable += 1
         parts += [self.value(n) for n in node.comparators[1:]]
         self.skippable -= 1
+        self.compared_parts.update(zip(map(id, (node.left, *node.comparators)), parts, strict=True))
         if sum(p.program for p in parts) > 1:
             self.compared = True
         operations = [COMPARISONS[type(op)] for op in node.ops]

@@ -98,13 +98,14 @@ def _plan_assert(index: int, compiler: Compiler, node: ast.Assert, source: str) 
         return None  # nothing of the program in it: let Python itself say what that means
     code = part.code
     text = shorten(source.strip(), _SOURCE_CHARS)
-    explain = _with_message(compiler, node.msg, _explain(part, compiler, node.test, text))
+    sides = _sides(compiler, node.test) if len(compiler.trees) == 1 else None
+    explain = _with_message(compiler, node.msg, _explain(compiler, sides, text))
 
     def holds(frame: Frame) -> bool:
         return truth(frame, code(frame))
 
     check = Check(holds, explain)
-    return _finish(index, compiler, check, _shortcut(compiler, part, node.test))
+    return _finish(index, compiler, check, _shortcut(compiler, part, node.test, sides))
 
 
 def _with_message(compiler: Compiler, node: ast.expr | None, explain: Callable[[Frame], str]) -> Callable[[Frame], str]:
@@ -168,9 +169,8 @@ def _sides(compiler: Compiler, node: ast.expr) -> tuple[ast.expr, ast.expr] | No
     return None
 
 
-def _explain(part: Part, compiler: Compiler, node: ast.expr, text: str) -> Callable[[Frame], str]:
-    sides = _sides(compiler, node)
-    if sides is None or len(compiler.trees) != 1:
+def _explain(compiler: Compiler, sides: tuple[ast.expr, ast.expr] | None, text: str) -> Callable[[Frame], str]:
+    if sides is None:
         return lambda frame: f"failed: {text}"
     other = _quiet(compiler, sides[1])
 
@@ -183,14 +183,16 @@ def _explain(part: Part, compiler: Compiler, node: ast.expr, text: str) -> Calla
 
 
 def _quiet(compiler: Compiler, node: ast.expr) -> Code | None:
+    """The code of an expression in which there is nothing of the program, else None."""
+    part = compiler.compared_parts.get(id(node))
     try:
-        part = Compiler(compiler.scope, PlanBudget()).value(node)
+        part = part or Compiler(compiler.scope, PlanBudget()).value(node)
     except (Unsupported, RecursionError):
         return None
     return part.code if part.fixed else None
 
 
-def _shortcut(compiler: Compiler, part: Part, node: ast.expr) -> bytes | None:
+def _shortcut(compiler: Compiler, part: Part, node: ast.expr, sides: tuple[ast.expr, ast.expr] | None) -> bytes | None:
     """The encoded answer that makes the assert true, where there is just one and a NaN is not in it."""
     if len(compiler.trees) != 1:
         return None
@@ -204,7 +206,6 @@ def _shortcut(compiler: Compiler, part: Part, node: ast.expr) -> bytes | None:
         if compiler.tree(node.left) is None or not isinstance(right, ast.Constant):
             return None
         return encode(right.value) if any(right.value is s for s in (None, True, False)) else None
-    sides = _sides(compiler, node)
     if sides is None:
         return None
     other = _quiet(compiler, sides[1])
