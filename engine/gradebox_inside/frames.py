@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _pack = Struct("<I").pack
 _unpack = Struct("<I").unpack_from
 _CHUNK = 1 << 16
+_LARGE_BYTES = 1 << 15
 
 
 def send_frame(sock: socket.socket, payload: bytes) -> None:
@@ -47,16 +48,23 @@ def recv_frame(sock: socket.socket, max_bytes: int) -> bytes | None:
 class Channel:
     """Frames on a blocking socket, through methods taken when it is made: a program may patch `socket` later."""
 
-    __slots__ = ("_max_bytes", "_recv", "_sendall")
+    __slots__ = ("_max_bytes", "_recv", "_ring", "_sendall")
 
-    def __init__(self, sock: socket.socket, max_bytes: int) -> None:
+    def __init__(self, sock: socket.socket, max_bytes: int, ring: Callable[[], None] | None = None) -> None:
+        """ring: tells who sleeps at the other end of what may not fit into the socket."""
         self._max_bytes = max_bytes
+        self._ring = ring
         self._recv = sock.recv
         self._sendall = sock.sendall
 
     def send(self, payload: bytes) -> None:
         """Sends one frame. Raises OSError when the other end is gone."""
-        self._sendall(_pack(len(payload)) + payload)
+        if self._ring is not None and len(payload) > _LARGE_BYTES:
+            self._sendall(_pack(len(payload)) + payload[:_LARGE_BYTES])
+            self._ring()
+            self._sendall(payload[_LARGE_BYTES:])
+        else:
+            self._sendall(_pack(len(payload)) + payload)
 
     def receive(self) -> bytes | None:
         """The next payload, or None at the end of the stream. Raises CodecError for a frame that is too long."""

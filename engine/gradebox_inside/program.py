@@ -67,7 +67,12 @@ def _signs(before: tuple[Any, ...]) -> list[str]:
 
 def serve(channel: socket.socket, oracle: socket.socket | None, bell_fd: int | None = None) -> None:
     """Serves until the worker closes the channel. `oracle` leads to the oracle's process, where there is one."""
-    worker = Channel(channel, LONGEST_ORDER_BYTES)
+
+    def ring() -> None:
+        if bell_fd is not None:
+            _write(bell_fd, b"!")
+
+    worker = Channel(channel, LONGEST_ORDER_BYTES, ring)
     peer = None if oracle is None else Channel(oracle, 1 << 28)
     sys.setrecursionlimit(sys.getrecursionlimit() + own_depth() + 4)
     sys.argv = ["program.py"]
@@ -75,10 +80,6 @@ def serve(channel: socket.socket, oracle: socket.socket | None, bell_fd: int | N
     gc.enable()
     module: ModuleType | None = None
     conversation: Any = None
-
-    def ring() -> None:
-        if bell_fd is not None:
-            _write(bell_fd, b"!")
 
     def note(evidence: str) -> None:
         worker.send(encode(("noted", [evidence])))

@@ -37,6 +37,7 @@ _CREDENTIALS_BYTES = socket.CMSG_SPACE(12)  # struct ucred
 _HELLO = struct.Struct("<QQ")
 _HELLO_TIMEOUT_S = 20.0
 _SEND_S = 2.0
+_END_S = 2.0  # for a process that is ending
 _REFERRED_CALL_S = 1e-4  # what one costs the worker, about; a program that makes many pays for them
 
 
@@ -189,7 +190,9 @@ class SandboxedProcess:
             finally:
                 os.close(score_fd)
         except OSError as error:
-            raise JailDied("a new process is gone") from error
+            # One with orders may be at its end already, and its files in /proc are nobody's then.
+            if not self.ended(_END_S):
+                raise JailDied("a new process is gone") from error
 
     def __enter__(self) -> "SandboxedProcess":
         return self
@@ -233,7 +236,9 @@ class SandboxedProcess:
         """
         poller = self._poller
         if not self.closed:
-            wanted = 0 if self.quiet and self._bell_fd >= 0 else select.POLLIN
+            # In the middle of a message there is somebody who waits for room to write the rest of it.
+            is_quiet = self.quiet and self._bell_fd >= 0 and not self._reader.pending
+            wanted = 0 if is_quiet else select.POLLIN
             poller.register(self._channel, wanted | (select.POLLOUT if self._unsent else 0))
         elif self._polled:
             poller.unregister(self._channel)
@@ -380,9 +385,9 @@ class SandboxedProcess:
             return None
         return message
 
-    def ended(self) -> bool:
-        """Whether the process has ended."""
-        return bool(select.select([self.pidfd], [], [], 0)[0])
+    def ended(self, timeout_s: float = 0.0) -> bool:
+        """Whether the process has ended, or does so in time."""
+        return bool(select.select([self.pidfd], [], [], timeout_s)[0])
 
     @property
     def channel_fd(self) -> int:
