@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import DirectoryPath, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -35,7 +35,7 @@ class EngineConfig(BaseSettings):
     listen: str = Field(DEFAULT_LISTEN, pattern=r"^(unix:.+|.*:\d+)$")
     workers: int | None = Field(None, ge=1, le=1024)  # None: by the machine's cores and memory
     image: str = "python"
-    packages: Path | None = None  # a folder of installed packages that programs can import
+    packages: DirectoryPath | None = None  # a folder of installed packages that programs can import
     warm_modules: tuple[Annotated[str, Field(pattern=r"^\w+(\.\w+)*$")], ...] = ()  # imported ahead for who uses them
     ceilings: Ceilings = Ceilings()
     max_message_bytes: int = Field(64 << 20, ge=1 << 20, le=1 << 30)

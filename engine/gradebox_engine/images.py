@@ -62,10 +62,6 @@ class Image:
         return replace(self, warm_modules=(*self.warm_modules, *self.heavy_modules), heavy_modules=())
 
 
-class BadImage(ValueError):
-    """What the configuration says of an image cannot be used; the text says why."""
-
-
 def _host_interpreter() -> Path:
     """The real interpreter behind a virtual environment or a shim."""
     return Path(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))
@@ -97,8 +93,8 @@ def _listed(folder: Path) -> bytes:
 def host_python(packages: Path | None = None, heavy_modules: tuple[str, ...] = ()) -> Image:
     """The image `python`. Its digest covers the interpreter's binary and version, and the code that runs inside.
 
-    packages: a folder of installed packages (`pip install --target`), which programs can import, and its digest
-    covers by names, sizes and times. Raises BadImage where there is no such folder.
+    packages: a folder of installed packages (`pip install --target`), which programs can import; the digest covers it
+    by names, sizes and times.
     """
     interpreter = _host_interpreter()
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -122,8 +118,6 @@ def host_python(packages: Path | None = None, heavy_modules: tuple[str, ...] = (
     for file in [interpreter, *sorted(inside.glob("*.py"))]:
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     if packages is not None:
-        if not packages.is_dir():
-            raise BadImage(f"packages: {packages} is no folder")
         binds.append((packages.resolve(), PACKAGES_FOLDER))
         digest.update(_listed(packages))
     return Image(
@@ -141,5 +135,5 @@ def host_python(packages: Path | None = None, heavy_modules: tuple[str, ...] = (
 
 
 def by_name(name: str, packages: Path | None = None, heavy_modules: tuple[str, ...] = ()) -> Image:
-    """The image called `name`. Raises KeyError and BadImage."""
+    """The image called `name`. Raises KeyError."""
     return {"python": host_python}[name](packages, heavy_modules)
