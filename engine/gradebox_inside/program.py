@@ -69,8 +69,11 @@ def serve(channel: socket.socket, oracle: socket.socket | None, bell_fd: int | N
     """Serves until the worker closes the channel. `oracle` leads to the oracle's process, where there is one."""
 
     def ring() -> None:
-        if bell_fd is not None:
-            _write(bell_fd, b"!")
+        try:
+            if bell_fd is not None:
+                _write(bell_fd, b"!")
+        except OSError:  # the program has closed it: that wakes the worker, too
+            pass
 
     worker = Channel(channel, LONGEST_ORDER_BYTES, ring)
     peer = None if oracle is None else Channel(oracle, 1 << 28)

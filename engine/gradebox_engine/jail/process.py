@@ -38,7 +38,7 @@ _HELLO = struct.Struct("<QQ")
 _HELLO_TIMEOUT_S = 20.0
 _SEND_S = 2.0
 _END_S = 2.0  # for a process that is ending
-_REFERRED_CALL_S = 1e-4  # what one costs the worker, about; a program that makes many pays for them
+_REFERRED_CALL_S = 5e-5  # what one costs the worker, about; a program that makes many pays for them
 
 
 @dataclass
