@@ -39,6 +39,7 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.use_local_subchannel_pool", 1),  # each channel has a connection of its own: see _fronts
     ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
 )
 
@@ -90,6 +91,8 @@ class Connection:
         if not (isinstance(retry_s, int | float) and retry_s >= 0):
             raise InvalidRequest(f"must be a number, 0 or more, not {retry_s!r}", "retry_s")
         self._retry_s = float(retry_s)
+        self.calls = 0  # under way, as its user counts them
+        self.was_lost = False  # at some time
         self._answered = False
         self._target = target
         self._peer = peer
@@ -151,7 +154,9 @@ class Connection:
             answer = await call()
         except grpc.aio.AioRpcError as error:
             known = _translated(error)
-            if not isinstance(known, Unavailable):
+            if isinstance(known, Unavailable):
+                self.was_lost = True
+            else:
                 self.answered()
             raise known from None
         except asyncio.CancelledError:

@@ -165,6 +165,10 @@ def serve(
         typer.Option(metavar="ADDR", help="HOST:PORT or unix:PATH. Default: 127.0.0.1:50051."),
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes. Default: one a core.")] = None,
+    fronts: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that share the port. Default: one for each 16 workers."),
+    ] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings, TOML.")] = None,
     require_tier: Annotated[
         str | None,
@@ -182,7 +186,12 @@ def serve(
     from gradebox_engine.cli import serve as command
 
     return command.serve(
-        listen=listen, workers=workers, config_file=config, require_tier=require_tier, embedded=embedded
+        listen=listen,
+        workers=workers,
+        fronts=fronts,
+        config_file=config,
+        require_tier=require_tier,
+        embedded=embedded,
     )
 
 

@@ -284,7 +284,7 @@ class ImageInfo(_message.Message):
     def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., languages: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class InfoResponse(_message.Message):
-    __slots__ = ("version", "images", "ceilings", "defaults", "protections", "workers", "max_message_bytes", "max_program_bytes")
+    __slots__ = ("version", "images", "ceilings", "defaults", "protections", "workers", "max_message_bytes", "max_program_bytes", "fronts", "front")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     IMAGES_FIELD_NUMBER: _ClassVar[int]
     CEILINGS_FIELD_NUMBER: _ClassVar[int]
@@ -293,6 +293,8 @@ class InfoResponse(_message.Message):
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_PROGRAM_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FRONTS_FIELD_NUMBER: _ClassVar[int]
+    FRONT_FIELD_NUMBER: _ClassVar[int]
     version: str
     images: _containers.RepeatedCompositeFieldContainer[ImageInfo]
     ceilings: Limits
@@ -301,4 +303,6 @@ class InfoResponse(_message.Message):
     workers: int
     max_message_bytes: int
     max_program_bytes: int
-    def __init__(self, version: _Optional[str] = ..., images: _Optional[_Iterable[_Union[ImageInfo, _Mapping]]] = ..., ceilings: _Optional[_Union[Limits, _Mapping]] = ..., defaults: _Optional[_Union[Limits, _Mapping]] = ..., protections: _Optional[_Iterable[str]] = ..., workers: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_program_bytes: _Optional[int] = ...) -> None: ...
+    fronts: int
+    front: int
+    def __init__(self, version: _Optional[str] = ..., images: _Optional[_Iterable[_Union[ImageInfo, _Mapping]]] = ..., ceilings: _Optional[_Union[Limits, _Mapping]] = ..., defaults: _Optional[_Union[Limits, _Mapping]] = ..., protections: _Optional[_Iterable[str]] = ..., workers: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_program_bytes: _Optional[int] = ..., fronts: _Optional[int] = ..., front: _Optional[int] = ...) -> None: ...
