@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from gradebox_engine.scheduler import Scheduler
+from gradebox_engine.scheduler import UNCOLLECTED_MAX_BYTES, Scheduler
 from gradebox_engine.work import Call, Job
 from gradebox_proto.v1 import routing_pb2 as routed
 
@@ -63,15 +63,20 @@ class Delivery:
             self._done(answer)
         self._list(answer)
 
+    def add_own(self, answer: Answer, results: list[bytes]) -> None:
+        """Results that do not come from the scheduler: they count against the call in the same way."""
+        self.call.uncollected_bytes += sum(map(len, results))
+        self.add(answer, results)
+
     def fail(self, answer: Answer, error: bytes) -> None:
         """The request ends with a serialized ErrorDetail."""
         answer.error = error
         self._done(answer)
         self._list(answer)
 
-    async def fewer_than(self, programs: int) -> None:
-        """Waits until fewer programs of the call are in flight."""
-        while self.call.in_flight >= programs:
+    async def fewer_than(self, most: int) -> None:
+        """Waits until fewer programs of the call are in flight, fewer requests open, and results taken."""
+        while self.call.in_flight >= most or len(self._open) >= most or self._uncollected >= UNCOLLECTED_MAX_BYTES:
             self._freed.clear()
             await self._freed.wait()
 
@@ -138,4 +143,5 @@ class Delivery:
         answer.started, answer.listed = True, False
         if answer.done:
             del self._open[answer]
+            self._freed.set()
         return response

@@ -8,8 +8,11 @@ unit of fair share. Jobs are cut into *chunks* that a worker gets one after the 
   behind bulk work nor is paid for having been away.
 - Chunks aim at 50 ms of work, by what the problem's earlier programs took, so that small requests
   get in between, and all workers finish a job at about the same time.
-- A worker has one chunk, and a second one waiting where the first should not take long.
-- Back-pressure: a call whose results are not collected gets no further chunks.
+- A worker has one chunk, and a second one waiting where the first should not take long. One that waits
+  behind a program that takes long after all, or while another worker has nothing to do, is taken back.
+- Back-pressure: a call whose results are not collected gets no further chunks. The queue is bounded, by
+  programs and by bytes, those of suites too; its last part is kept for small calls, which bulk work that
+  fills the rest would shut out.
 - A worker that dies, or whose jail does, is the engine's fault: the programs it was working on run
   again, each in a chunk of its own and on another worker if there is one. After ATTEMPTS of them, or
   after two that took FAILED_MOST_S together, a program is given up: ENGINE_ERROR. Several attempts,
@@ -32,6 +35,7 @@ CHUNK_MAX_PROGRAMS = 16
 CHUNK_MAX_BYTES = 4 << 20
 FIRST_CHUNK_PROGRAMS = 4  # of a problem whose cost is unknown
 PREFETCH_BELOW_S = 0.1
+OVERDUE_S = 0.1  # of the chunk that a worker works on
 COST_GUESS_S = 0.005
 COST_WEIGHT = 0.3  # of the newest chunk in the moving average
 UNCOLLECTED_MAX_BYTES = 8 << 20  # of results, a call
@@ -39,13 +43,16 @@ ATTEMPTS = 5
 ATTEMPTS_ANSWERED = 2  # where each ended in an answer, and the answer was ENGINE_ERROR
 FAILED_MOST_S = 60.0  # in failed attempts at one program, at least two; waits for new jails are in it
 REPLACE_S = 0.3  # of a worker: about what a new jail or a new worker process takes
+SMALL_PROGRAMS = 64
+SMALL_RESERVE = 8  # one in so many places of the queue
 SUITES_PER_WORKER = 48  # fewer than a worker remembers
 
 
 class Scheduler:
     """Bounded queue, fair share, chunks, retries; see the module's text.
 
-    Once `max_programs` or `max_bytes` are queued, no job is taken until there are fewer.
+    Once `max_programs` or `max_bytes` are queued, no job is taken until there are fewer; only small ones of
+    calls that have nothing else under way, and of those no more than an eighth above.
     """
 
     def __init__(self, *, max_programs: int, max_bytes: int) -> None:
@@ -69,12 +76,16 @@ class Scheduler:
         if self._unusable is not None and not self._workers:
             raise NoWorkers(self._unusable)
         programs, size = len(job.pending), sum(len(source) for _, source in job.pending)
-        if not self._room.is_set():
+        is_small = programs <= SMALL_PROGRAMS and not job.call.in_flight
+        if not self._room.is_set() and not (is_small and self._has_reserve()):
             raise QueueFull(f"{self._queued_programs} programs ({self._queued_bytes} bytes) are waiting")
         job.unfinished, job.queued_bytes = programs, size
         job.call.in_flight += programs
         self._queued_programs += programs
         self._queued_bytes += size
+        if job.suite.jobs == 0:
+            self._queued_bytes += len(job.suite.data)
+        job.suite.jobs += 1
         if self._queued_programs >= self._max_programs or self._queued_bytes >= self._max_bytes:
             self._room.clear()
         job.call.jobs.append(job)
@@ -182,6 +193,10 @@ class Scheduler:
 
     # --- inside ---------------------------------------------------------------------------------
 
+    def _has_reserve(self) -> bool:
+        most = 1 + 1 / SMALL_RESERVE
+        return self._queued_programs < most * self._max_programs and self._queued_bytes < most * self._max_bytes
+
     def _enqueue(self, call: Call) -> None:
         if not call.queued and call.jobs and call.uncollected_bytes < UNCOLLECTED_MAX_BYTES:
             call.queued = True
@@ -193,6 +208,7 @@ class Scheduler:
         """Hands out chunks as long as there are both work and workers with room."""
         if self._unusable is not None and not self._workers:
             self._fail_queued(self._unusable)
+        self._recall()
         while self._heap:
             worker = self._free_worker()
             if worker is None:
@@ -206,6 +222,34 @@ class Scheduler:
             self._now_s = max(self._now_s, virtual_s)
             self._hand_out(worker, call.jobs[0])
             self._enqueue(call)
+
+    def _recall(self) -> None:
+        """Queues again what waits behind an overdue chunk, and as much as idle workers can take."""
+        overdue_s = time.monotonic() - OVERDUE_S
+        idle = 0 if self._heap else sum(not worker.chunks for worker in self._workers)
+        for worker in self._workers:
+            if len(worker.chunks) > 1 and (idle or worker.chunks[0].started_s < overdue_s):
+                idle = max(0, idle - 1)
+                chunk = worker.chunks.pop()
+                self._charge(chunk)
+                worker.link.cancel(chunk.number)
+                if not chunk.job.closed:
+                    self._queue_first(chunk)
+
+    def _queue_first(self, chunk: Chunk) -> None:
+        """Puts a chunk that nobody has begun back to where it was taken from."""
+        job = chunk.job
+        size = sum(map(len, chunk.programs.values()))
+        for index, source in reversed(chunk.programs.items()):
+            if index in job.failures:
+                job.retries.appendleft((index, source, None))
+            else:
+                job.pending.appendleft((index, source))
+        job.queued_bytes += size
+        self._dequeued(-len(chunk.programs), -size)
+        if job not in job.call.jobs:
+            job.call.jobs.appendleft(job)
+        self._enqueue(job.call)
 
     def _fail_queued(self, reason: str) -> None:
         while self._heap:
@@ -222,11 +266,14 @@ class Scheduler:
 
     def _free_worker(self) -> Worker | None:
         second = None
+        overdue_s = time.monotonic() - OVERDUE_S
         for worker in self._workers:
             if not worker.chunks:
                 return worker
-            if second is None and len(worker.chunks) == 1 and worker.chunks[0].estimate_s < PREFETCH_BELOW_S:
-                second = worker
+            if second is None and len(worker.chunks) == 1:
+                first = worker.chunks[0]
+                if first.estimate_s < PREFETCH_BELOW_S and first.started_s >= overdue_s:
+                    second = worker
         return second
 
     def _hand_out(self, worker: Worker, job: Job) -> None:
@@ -340,11 +387,17 @@ class Scheduler:
         job.call.in_flight -= len(results)
         job.call.uncollected_bytes += sum(map(len, results))
         if job.unfinished == 0:
-            job.closed = True
+            self._end(job)
         job.emit(results)
 
-    def _close(self, job: Job) -> None:
+    def _end(self, job: Job) -> None:
         job.closed = True
+        job.suite.jobs -= 1
+        if job.suite.jobs == 0:
+            self._dequeued(0, len(job.suite.data))
+
+    def _close(self, job: Job) -> None:
+        self._end(job)
         job.call.in_flight -= job.unfinished
         job.unfinished = 0
         if job in job.call.jobs:

@@ -2,9 +2,16 @@
 
 Requests are read as RoutedGradeRequest and results sent as RoutedGradeResponse: suites, programs
 and results pass through as bytes.
+
+What is held in memory is bounded, whatever clients send: what is queued by the scheduler, what a stream
+has not answered by STREAM_IN_FLIGHT and by bytes of results, and the one message that a stream has sent
+beyond that by the largest message. Grade and GradeBatch, for gRPC, take a stream of which they read one
+message: a method that takes a message would be given it at once, however many there are, and gRPC would
+keep it until the call ends.
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
 from functools import partial
@@ -22,7 +29,12 @@ from gradebox_engine.work import Call, Job, NoWorkers, QueueFull, SuiteEntry
 from gradebox_proto.v1 import grading_pb2 as wire
 from gradebox_proto.v1 import routing_pb2 as routed
 
-STREAM_IN_FLIGHT = 4096  # programs of one stream that are not answered
+STREAM_IN_FLIGHT = 4096  # programs, or requests, of one stream that are not answered
+MAX_PROGRAMS = 1_000_000  # of one request; each costs some 150 bytes, however short
+MAX_BATCH_REQUESTS = 10_000
+MAX_BATCH_TESTS = 2_000_000  # test results in one answer, of some 50 bytes each
+# Messages of Grade and GradeBatch that come in at once, and how long one may take.
+READING, READING_TIMEOUT_S = 32, 30.0
 ERROR_KEY = "gradebox-error-bin"  # trailing metadata: a serialized ErrorDetail
 
 _CODES: dict[type[Exception], grpc.StatusCode] = {
@@ -52,6 +64,7 @@ class GradingService:
 
     def __init__(self, config: EngineConfig, scheduler: Scheduler, image: Image, info: wire.InfoResponse) -> None:
         self._scheduler = scheduler
+        self._reading = asyncio.Semaphore(READING)
         self._max_program_bytes = config.max_program_bytes
         self._too_large = f"the program is larger than {config.max_program_bytes} bytes"
         self._suites = Suites(image, config.ceilings)
@@ -71,12 +84,12 @@ class GradingService:
         return grpc.method_handlers_generic_handler(
             service.full_name,
             {
-                "Grade": grpc.unary_stream_rpc_method_handler(
+                "Grade": grpc.stream_stream_rpc_method_handler(
                     self.grade,
                     routed.RoutedGradeRequest.FromString,
                     routed.RoutedGradeResponse.SerializeToString,
                 ),
-                "GradeBatch": grpc.unary_unary_rpc_method_handler(self.grade_batch, batch_in, batch_out),
+                "GradeBatch": grpc.stream_unary_rpc_method_handler(self.grade_batch, batch_in, batch_out),
                 "GradeStream": grpc.stream_stream_rpc_method_handler(self.grade_stream, batch_in, batch_out),
                 "Run": grpc.unary_unary_rpc_method_handler(
                     self.run, wire.RunRequest.FromString, wire.RunResponse.SerializeToString
@@ -87,12 +100,14 @@ class GradingService:
             },
         )
 
-    async def grade(self, request: routed.RoutedGradeRequest, context: Any) -> None:
+    async def grade(self, requests: AsyncIterator[routed.RoutedGradeRequest], context: Any) -> None:
         """Grade: one request, a stream of answers."""
         delivery = Delivery(self._scheduler, self._stamp_bytes)
         try:
             try:
+                request = await self._one(context)
                 self._submit(delivery, delivery.open(request.request_id), request)
+                del request
             except Exception as error:
                 await _abort(context, error)
             delivery.close()
@@ -103,16 +118,36 @@ class GradingService:
             delivery.drop()
 
     async def grade_batch(
-        self, request: routed.RoutedGradeBatchRequest, context: Any
+        self, requests: AsyncIterator[routed.RoutedGradeBatchRequest], context: Any
     ) -> routed.RoutedGradeBatchResponse:
         """GradeBatch: the answers all at once, in the order of the requests."""
         delivery = Delivery(self._scheduler, self._stamp_bytes)
         try:
-            for one in request.requests:
-                self._submit_or_fail(delivery, one)
+            try:
+                self._submit_batch(delivery, await self._one(context))
+            except InvalidSuite as error:
+                await _abort(context, error)
             return routed.RoutedGradeBatchResponse(responses=await delivery.all())
         finally:
             delivery.drop()
+
+    async def _one(self, context: Any) -> Any:
+        """The one message of a call. Raises InvalidSuite when it does not come."""
+        async with self._reading:
+            with contextlib.suppress(TimeoutError):
+                message = await asyncio.wait_for(context.read(), READING_TIMEOUT_S)
+                if message is not grpc.aio.EOF:
+                    return message
+        raise InvalidSuite("", "there was no request")
+
+    def _submit_batch(self, delivery: Delivery, batch: routed.RoutedGradeBatchRequest) -> None:
+        if len(batch.requests) > MAX_BATCH_REQUESTS:
+            raise InvalidSuite("requests", f"{len(batch.requests)} are more than {MAX_BATCH_REQUESTS}")
+        tests = 0
+        for one in batch.requests:
+            tests += self._submit_or_fail(delivery, one)
+            if tests > MAX_BATCH_TESTS:
+                raise InvalidSuite("requests", f"more than {MAX_BATCH_TESTS} test results in one answer")
 
     async def grade_stream(self, requests: AsyncIterator[routed.RoutedGradeBatchRequest], context: Any) -> None:
         """GradeStream: reads as long as not too much is unanswered, writes as answers come."""
@@ -171,19 +206,25 @@ class GradingService:
         finally:
             delivery.close()
 
-    def _submit_or_fail(self, delivery: Delivery, request: routed.RoutedGradeRequest) -> None:
-        """Submits one request of several; what is wrong with it is told in its own answer."""
+    def _submit_or_fail(self, delivery: Delivery, request: routed.RoutedGradeRequest) -> int:
+        """Submits one request of several; what is wrong with it is told in its own answer.
+
+        Returns how many test results the answer will have.
+        """
         answer = delivery.open(request.request_id)
         try:
-            self._submit(delivery, answer, request)
+            return self._submit(delivery, answer, request)
         except Exception as error:
             delivery.fail(answer, error_detail(error).SerializeToString())
+            return 0
 
-    def _submit(self, delivery: Delivery, answer: Answer, request: routed.RoutedGradeRequest) -> None:
+    def _submit(self, delivery: Delivery, answer: Answer, request: routed.RoutedGradeRequest) -> int:
         suite = self._suites.find(request)
         index = request.first_index
         if index + len(request.programs) > _MAX_INDEX:
             raise InvalidSuite("first_index", f"with the programs above {_MAX_INDEX}")
+        if len(request.programs) > MAX_PROGRAMS:
+            raise InvalidSuite("programs", f"{len(request.programs)} are more than {MAX_PROGRAMS} in one request")
         pending: deque[tuple[int, bytes]] = deque()
         refused = []
         for source in request.programs:
@@ -207,7 +248,8 @@ class GradingService:
             except BaseException:
                 answer.job = None
                 raise
-        delivery.add(answer, refused)
+        delivery.add_own(answer, refused)
+        return suite.tests * len(request.programs)
 
 
 def _fault(suite: SuiteEntry, index: int, source: bytes, why: str) -> bytes:
