@@ -215,6 +215,9 @@ class Scheduler:
                 return
             virtual_s, _, call = heapq.heappop(self._heap)
             call.queued = False
+            if call.virtual_s > virtual_s:  # charged since
+                self._enqueue(call)
+                continue
             while call.jobs and not (call.jobs[0].pending or call.jobs[0].retries):
                 call.jobs.popleft()
             if not call.jobs:
@@ -224,11 +227,15 @@ class Scheduler:
             self._enqueue(call)
 
     def _recall(self) -> None:
-        """Queues again what waits behind an overdue chunk, and as much as idle workers can take."""
-        overdue_s = time.monotonic() - OVERDUE_S
+        """Charges for overdue chunks; queues again what waits behind them, and as much as idle workers can take."""
+        now_s = time.monotonic()
+        overdue_s = now_s - OVERDUE_S
         idle = 0 if self._heap else sum(not worker.chunks for worker in self._workers)
         for worker in self._workers:
-            if len(worker.chunks) > 1 and (idle or worker.chunks[0].started_s < overdue_s):
+            if worker.chunks and (first := worker.chunks[0]).started_s < overdue_s:
+                self._charge(first)
+                first.estimate_s = now_s - first.started_s
+            if len(worker.chunks) > 1 and (idle or first.started_s < overdue_s):
                 idle = max(0, idle - 1)
                 chunk = worker.chunks.pop()
                 self._charge(chunk)

@@ -168,6 +168,24 @@ def test_nothing_waits_behind_a_program_that_takes_long_after_all(
     assert len(bulk.got) == 19
 
 
+def test_a_program_is_charged_for_while_it_runs(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that keeps one worker gets no further chunks of the other while somebody else waits."""
+    now_s = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    _stuck, other = Link(scheduler), Link(scheduler)
+    bulk, small = Caller(scheduler), Caller(scheduler)
+    for _ in range(40):
+        bulk.submit(1, cost_s=0.04)
+    now_s += 4.0
+    for _ in range(30):
+        small.submit(1, key=b"s", cost_s=0.04)
+    keys = []
+    for _ in range(25):
+        now_s += 0.04
+        keys.append(other.finish().job.suite.key)
+    assert keys.count(b"k") <= 3  # what the worker had, and what was handed out before the charge
+
+
 def test_an_idle_worker_takes_what_waits_for_another(scheduler: Scheduler) -> None:
     first, second = Link(scheduler), Link(scheduler)
     caller = Caller(scheduler)
