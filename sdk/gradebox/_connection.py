@@ -39,7 +39,6 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
-    ("grpc.use_local_subchannel_pool", 1),  # each channel has a connection of its own: see _fronts
     ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
 )
 
@@ -85,12 +84,18 @@ class Peer(Protocol):
 
 
 class Connection:
-    """A channel, made at first use, and again in another event loop."""
+    """A channel, made at first use, and again in another event loop.
 
-    def __init__(self, target: str, peer: Peer | None = None, *, retry_s: float = RETRY_S) -> None:
+    is_apart: shares no TCP connection with other channels of this process to the same target.
+    """
+
+    def __init__(
+        self, target: str, peer: Peer | None = None, *, retry_s: float = RETRY_S, is_apart: bool = False
+    ) -> None:
         if not (isinstance(retry_s, int | float) and retry_s >= 0):
             raise InvalidRequest(f"must be a number, 0 or more, not {retry_s!r}", "retry_s")
         self._retry_s = float(retry_s)
+        self._options = (*_OPTIONS, ("grpc.use_local_subchannel_pool", int(is_apart)))
         self.calls = 0  # under way, as its user counts them
         self.was_lost = False  # at some time
         self._answered = False
@@ -125,7 +130,7 @@ class Connection:
             raise Unavailable("this client is closed")
         _claim_grpc()
         if self._channel is None or self._loop is not loop:
-            self._channel = grpc.aio.insecure_channel(self._target, options=_OPTIONS)
+            self._channel = grpc.aio.insecure_channel(self._target, options=self._options)
             self._loop = loop
             self._calls.clear()
         if name not in self._calls:

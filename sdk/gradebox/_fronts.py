@@ -28,10 +28,11 @@ class Fronts:
         self._target = target
         self._peer = peer
         self._retry_s = retry_s
-        self._connections = [self._connection()]
+        self._connections = [Connection(target, peer, retry_s=retry_s)]
         self._loop: asyncio.AbstractEventLoop | None = None  # in which they were looked for
         self._looked_s = 0.0
         self._missing = False
+        self._closed = False
 
     @asynccontextmanager
     async def one(self, deadline: Deadline) -> AsyncIterator[Connection]:
@@ -59,11 +60,9 @@ class Fronts:
 
     async def close(self) -> None:
         """Closes them; calls under way fail."""
+        self._closed = True
         for connection in self._connections:
             await connection.close()
-
-    def _connection(self) -> Connection:
-        return Connection(self._target, self._peer, retry_s=self._retry_s)
 
     async def _look_where_due(self, deadline: Deadline) -> None:
         if self._peer is not None or self._target.startswith("unix:"):
@@ -84,7 +83,7 @@ class Fronts:
             pass  # the call itself will say so, or find that it is over
         finally:
             for connection in made:
-                if connection not in self._connections:
+                if self._closed or connection not in self._connections:
                     await connection.close()
 
     async def _look(self, made: list[Connection]) -> None:
@@ -100,7 +99,7 @@ class Fronts:
         for _ in range(ATTEMPTS_PER_FRONT * fronts):
             if len(found) >= fronts:
                 break
-            made.append(self._connection())
+            made.append(Connection(self._target, retry_s=self._retry_s, is_apart=True))
             found.setdefault((await _info(made[-1])).front, made[-1])
         self._missing = len(found) < fronts
         self._connections = [*found.values(), *(connection for connection in double if connection.calls)]
