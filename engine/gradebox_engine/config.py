@@ -42,6 +42,9 @@ class EngineConfig(BaseSettings):
     max_program_bytes: int = Field(8 << 20, ge=1)
     max_queued_programs: int = Field(200_000, ge=1)
     max_queued_bytes: int = Field(1 << 30, ge=1 << 20)
+    cache_bytes: int = Field(64 << 20, ge=0)  # 0: no results are kept, neither in memory nor in a file
+    cache_path: Path | None = None  # None: in memory only
+    cache_disk_bytes: int = Field(1 << 30, ge=1 << 20)
     require_tier: Tier | None = None  # None: what an ordinary user can have, but nothing less than `full` as root
     embedded: bool = False  # ends with the process that holds the other end of stdin
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -17,6 +17,7 @@ class Answer:
 
     request_id: str
     job: Job | None = None
+    asked: bool = False  # in full: every program has its answer or is in the job
     results: list[bytes] = field(default_factory=list)
     started: bool = False  # something of it was sent
     done: bool = False
@@ -34,7 +35,6 @@ class Delivery:
         self._open: dict[Answer, None] = {}  # opened, and not taken in full
         self._ready: list[Answer] = []
         self._count = 0  # results in them
-        self._uncollected = 0
         self._closed = False
         self._undone = 0
         self._moved = asyncio.Event()
@@ -55,18 +55,26 @@ class Delivery:
         self._enough.set()
 
     def add(self, answer: Answer, results: list[bytes]) -> None:
-        """Results of a request; it is done when its job has no more."""
+        """Results of a request, from its job; it is done when it was asked in full and its job has no more."""
         answer.results += results
-        self._uncollected += sum(map(len, results))
         self._count += len(results)
-        if answer.job is None or answer.job.unfinished == 0:
+        if answer.asked and (answer.job is None or answer.job.unfinished == 0):
             self._done(answer)
         self._list(answer)
 
-    def add_own(self, answer: Answer, results: list[bytes]) -> None:
-        """Results that do not come from the scheduler: they count against the call in the same way."""
-        self.call.uncollected_bytes += sum(map(len, results))
-        self.add(answer, results)
+    async def add_own(self, answer: Answer, results: list[bytes]) -> None:
+        """Results that no job gave, once the caller has collected enough; they count like all others."""
+        if results:
+            while self._is_crowded:
+                self._freed.clear()
+                await self._freed.wait()
+            self.call.uncollected_bytes += sum(map(len, results))
+            self.add(answer, results)
+
+    def asked(self, answer: Answer) -> None:
+        """All of the request's programs have an answer or are in its job."""
+        answer.asked = True
+        self.add(answer, [])
 
     def fail(self, answer: Answer, error: bytes) -> None:
         """The request ends with a serialized ErrorDetail."""
@@ -76,7 +84,7 @@ class Delivery:
 
     async def fewer_than(self, most: int) -> None:
         """Waits until fewer programs of the call are in flight, fewer requests open, and results taken."""
-        while self.call.in_flight >= most or len(self._open) >= most or self._uncollected >= UNCOLLECTED_MAX_BYTES:
+        while self.call.in_flight >= most or len(self._open) >= most or self._is_crowded:
             self._freed.clear()
             await self._freed.wait()
 
@@ -98,7 +106,7 @@ class Delivery:
 
     async def all(self) -> list[routed.RoutedGradeResponse]:
         """The whole answers to all requests, in their order, when all are there."""
-        while self._undone:
+        while self._undone or not self._closed:
             self._collect()  # the caller has agreed to get them in one piece
             self._moved.clear()
             await self._moved.wait()
@@ -111,6 +119,11 @@ class Delivery:
             if answer.job is not None:
                 self._scheduler.cancel(answer.job)
         self._open.clear()
+        self._undone = 0
+
+    @property
+    def _is_crowded(self) -> bool:
+        return self.call.uncollected_bytes >= UNCOLLECTED_MAX_BYTES
 
     def _done(self, answer: Answer) -> None:
         if not answer.done:
@@ -128,8 +141,8 @@ class Delivery:
             self._enough.set()
 
     def _collect(self) -> None:
-        size, self._uncollected = self._uncollected, 0
-        self._scheduler.collected(self.call, size)
+        self._scheduler.collected(self.call, self.call.uncollected_bytes)
+        self._freed.set()
 
     def _response(self, answer: Answer) -> routed.RoutedGradeResponse:
         response = routed.RoutedGradeResponse(
@@ -143,5 +156,4 @@ class Delivery:
         answer.started, answer.listed = True, False
         if answer.done:
             del self._open[answer]
-            self._freed.set()
         return response

@@ -3,8 +3,9 @@
 Theory of operation. One front can route a few thousand gradings a second; for machines with more than
 that there are several, and the process that the user started becomes their supervisor. It opens no
 gRPC, reads no request, and has one asyncio thread. Each front is a process of its own, a `server` with
-its share of the workers and of the queue, and listens on the same port with SO_REUSEPORT: the kernel
-gives every new connection to one of them.
+its share of the workers, of the queue and of the memory for results (the file for them, if there is
+one, is the same for all), and listens on the same port with SO_REUSEPORT: the kernel gives every new
+connection to one of them.
 
 - The port: SO_REUSEPORT lets in every process of the same user, and a second engine on a port is a
   mistake. So the supervisor binds it first, and alone (see `Claim`). It never listens, so no connection

@@ -22,6 +22,7 @@ import grpc
 import structlog
 
 from gradebox_engine import fronts, tier
+from gradebox_engine.cache import Cache, check_cache, open_cache
 from gradebox_engine.config import EngineConfig
 from gradebox_engine.convert import limits_to_wire
 from gradebox_engine.fronts import Share
@@ -51,9 +52,10 @@ def run_server(config: EngineConfig) -> int:
     assert config.workers is not None and config.fronts is not None
     try:
         if config.fronts > 1:
+            check_cache(config)
             return fronts.supervise(config, chosen.tier)
         asyncio.run(_serve(config, chosen.tier, Share(1, 1, 0, config.workers)))
-    except RuntimeError as error:  # no worker starts; the address is taken
+    except RuntimeError as error:  # no worker starts; the address is taken; the cache's file is something else
         _log.error("cannot serve", reason=str(error))
         return 1
     return 0
@@ -83,6 +85,7 @@ async def _serve(config: EngineConfig, of_tier: tier.Tier, share: Share) -> None
         loop.add_reader(0, _lifeline, orphaned)
         owner = asyncio.create_task(_watch_owner(orphaned, stop))
 
+    cache = open_cache(config, share.fronts)
     scheduler = Scheduler(
         max_programs=max(1, config.max_queued_programs // share.fronts),
         max_bytes=max(1, config.max_queued_bytes // share.fronts),
@@ -96,7 +99,7 @@ async def _serve(config: EngineConfig, of_tier: tier.Tier, share: Share) -> None
         await asyncio.wait({starting, ended}, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
             await starting
-            server = await listen(config, scheduler, pool, share)
+            server = await listen(config, scheduler, pool, cache, share)
             _log.info("serving", listen=config.listen, workers=share.workers, tier=of_tier)
             if share.fronts > 1:
                 with contextlib.suppress(OSError):  # it may have gone
@@ -106,6 +109,8 @@ async def _serve(config: EngineConfig, of_tier: tier.Tier, share: Share) -> None
         if server is not None:
             await server.stop(0 if config.embedded or orphaned.is_set() else STOP_GRACE_S)
         await pool.stop()
+        if cache is not None:
+            await cache.close()
         if config.embedded and config.listen.startswith("unix:"):
             _remove_socket(config.listen.removeprefix("unix:"))
         for task in (starting, ended, *([owner] if has_owner else [])):
@@ -115,7 +120,9 @@ async def _serve(config: EngineConfig, of_tier: tier.Tier, share: Share) -> None
         _log.info("ended")
 
 
-async def listen(config: EngineConfig, scheduler: Scheduler, pool: Pool, share: Share | None = None) -> grpc.aio.Server:
+async def listen(
+    config: EngineConfig, scheduler: Scheduler, pool: Pool, cache: Cache | None = None, share: Share | None = None
+) -> grpc.aio.Server:
     """Serves on the configured address, for a pool that has started. Raises RuntimeError."""
     name, _, digest = pool.hello["image"].partition("@")
     image = Image(name, digest)
@@ -142,7 +149,7 @@ async def listen(config: EngineConfig, scheduler: Scheduler, pool: Pool, share: 
             ("grpc.so_reuseport", int(several)),  # else, a second engine on the same port is a mistake
         ]
     )
-    server.add_generic_rpc_handlers((GradingService(config, scheduler, image, info).handlers(),))
+    server.add_generic_rpc_handlers((GradingService(config, scheduler, image, info, cache).handlers(),))
     server.add_insecure_port(config.listen)
     await server.start()
     return server

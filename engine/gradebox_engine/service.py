@@ -4,22 +4,24 @@ Requests are read as RoutedGradeRequest and results sent as RoutedGradeResponse:
 and results pass through as bytes.
 
 What is held in memory is bounded, whatever clients send: what is queued by the scheduler, what a stream
-has not answered by STREAM_IN_FLIGHT and by bytes of results, and the one message that a stream has sent
-beyond that by the largest message. Grade and GradeBatch, for gRPC, take a stream of which they read one
-message: a method that takes a message would be given it at once, however many there are, and gRPC would
-keep it until the call ends.
+has not answered by STREAM_IN_FLIGHT and by bytes of results, and the one message that a call has sent
+beyond that, which waits to be queued or answered, by the largest message. Grade and GradeBatch, for gRPC,
+take a stream of which they read one message: a method that takes a message would be given it at once,
+however many there are, and gRPC would keep it until the call ends.
 """
 
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from functools import partial
 from typing import Any, NoReturn
 
 import grpc
 import structlog
 
+from gradebox_engine.cache import Cache
+from gradebox_engine.cached import CachedGrading
 from gradebox_engine.config import EngineConfig
 from gradebox_engine.convert import InvalidSuite
 from gradebox_engine.delivery import Answer, Delivery
@@ -62,7 +64,14 @@ def error_detail(error: Exception) -> wire.ErrorDetail:
 class GradingService:
     """Serves gradebox.v1.Grading. `info` is what Info answers; its stamp goes with every answer."""
 
-    def __init__(self, config: EngineConfig, scheduler: Scheduler, image: Image, info: wire.InfoResponse) -> None:
+    def __init__(
+        self,
+        config: EngineConfig,
+        scheduler: Scheduler,
+        image: Image,
+        info: wire.InfoResponse,
+        cache: Cache | None,
+    ) -> None:
         self._scheduler = scheduler
         self._reading = asyncio.Semaphore(READING)
         self._max_program_bytes = config.max_program_bytes
@@ -75,6 +84,8 @@ class GradingService:
             protections=info.protections,
         )
         self._stamp_bytes = self._stamp.SerializeToString()
+        self._cache = cache
+        self._cached = CachedGrading(cache, self._stamp_bytes) if cache is not None else None
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """What a gRPC server needs to serve this."""
@@ -103,63 +114,35 @@ class GradingService:
     async def grade(self, requests: AsyncIterator[routed.RoutedGradeRequest], context: Any) -> None:
         """Grade: one request, a stream of answers."""
         delivery = Delivery(self._scheduler, self._stamp_bytes)
-        try:
-            try:
-                request = await self._one(context)
-                self._submit(delivery, delivery.open(request.request_id), request)
-                del request
-            except Exception as error:
-                await _abort(context, error)
-            delivery.close()
+        async with _beside(self._ask_one(delivery, context), delivery) as asking:
             while responses := await delivery.next():
                 for response in responses:
                     await context.write(response)
-        finally:
-            delivery.drop()
+            try:
+                await asking
+            except Exception as error:
+                await _abort(context, error)
 
     async def grade_batch(
         self, requests: AsyncIterator[routed.RoutedGradeBatchRequest], context: Any
     ) -> routed.RoutedGradeBatchResponse:
         """GradeBatch: the answers all at once, in the order of the requests."""
         delivery = Delivery(self._scheduler, self._stamp_bytes)
-        try:
+        async with _beside(self._ask_all(delivery, context), delivery) as asking:
+            responses = await delivery.all()
             try:
-                self._submit_batch(delivery, await self._one(context))
-            except InvalidSuite as error:
+                await asking
+            except Exception as error:
                 await _abort(context, error)
-            return routed.RoutedGradeBatchResponse(responses=await delivery.all())
-        finally:
-            delivery.drop()
-
-    async def _one(self, context: Any) -> Any:
-        """The one message of a call. Raises InvalidSuite when it does not come."""
-        async with self._reading:
-            with contextlib.suppress(TimeoutError):
-                message = await asyncio.wait_for(context.read(), READING_TIMEOUT_S)
-                if message is not grpc.aio.EOF:
-                    return message
-        raise InvalidSuite("", "there was no request")
-
-    def _submit_batch(self, delivery: Delivery, batch: routed.RoutedGradeBatchRequest) -> None:
-        if len(batch.requests) > MAX_BATCH_REQUESTS:
-            raise InvalidSuite("requests", f"{len(batch.requests)} are more than {MAX_BATCH_REQUESTS}")
-        tests = 0
-        for one in batch.requests:
-            tests += self._submit_or_fail(delivery, one)
-            if tests > MAX_BATCH_TESTS:
-                raise InvalidSuite("requests", f"more than {MAX_BATCH_TESTS} test results in one answer")
+            return routed.RoutedGradeBatchResponse(responses=responses)
 
     async def grade_stream(self, requests: AsyncIterator[routed.RoutedGradeBatchRequest], context: Any) -> None:
         """GradeStream: reads as long as not too much is unanswered, writes as answers come."""
         delivery = Delivery(self._scheduler, self._stamp_bytes)
-        reader = asyncio.create_task(self._read(requests, delivery))
-        try:
+        async with _beside(self._ask_stream(delivery, requests), delivery) as asking:
             while responses := await delivery.next():
                 await context.write(routed.RoutedGradeBatchResponse(responses=responses))
-            await reader
-        finally:
-            reader.cancel()
-            delivery.drop()
+            await asking
 
     async def run(self, request: wire.RunRequest, context: Any) -> wire.RunResponse:
         """Run: one program, its output."""
@@ -194,31 +177,77 @@ class GradingService:
 
     async def info(self, request: wire.InfoRequest, context: Any) -> wire.InfoResponse:
         """Info: what this engine is and offers."""
-        return self._info
+        if self._cache is None:
+            return self._info
+        info = wire.InfoResponse(cache=self._cache.info())
+        info.MergeFrom(self._info)
+        return info
 
-    async def _read(self, requests: AsyncIterator[routed.RoutedGradeBatchRequest], delivery: Delivery) -> None:
+    # --- requests: each of these ends with delivery.close(), and takes back what it asked when it fails ---
+
+    async def _ask_one(self, delivery: Delivery, context: Any) -> None:
+        try:
+            request = await self._one(context)
+            await self._ask(delivery, delivery.open(request.request_id), request)
+        except Exception:
+            delivery.drop()
+            raise
+        finally:
+            delivery.close()
+
+    async def _ask_all(self, delivery: Delivery, context: Any) -> None:
+        try:
+            batch = await self._one(context)
+            if len(batch.requests) > MAX_BATCH_REQUESTS:
+                raise InvalidSuite("requests", f"{len(batch.requests)} are more than {MAX_BATCH_REQUESTS}")
+            tests = 0
+            for one in batch.requests:
+                tests += await self._ask_or_fail(delivery, one)
+                if tests > MAX_BATCH_TESTS:
+                    raise InvalidSuite("requests", f"more than {MAX_BATCH_TESTS} test results in one answer")
+        except Exception:
+            delivery.drop()
+            raise
+        finally:
+            delivery.close()
+
+    async def _ask_stream(self, delivery: Delivery, requests: AsyncIterator[routed.RoutedGradeBatchRequest]) -> None:
         try:
             async for batch in requests:
                 for one in batch.requests:
                     await delivery.fewer_than(STREAM_IN_FLIGHT)
-                    await self._scheduler.room()
-                    self._submit_or_fail(delivery, one)
+                    await self._ask_or_fail(delivery, one, waits=True)
         finally:
             delivery.close()
 
-    def _submit_or_fail(self, delivery: Delivery, request: routed.RoutedGradeRequest) -> int:
-        """Submits one request of several; what is wrong with it is told in its own answer.
+    async def _one(self, context: Any) -> Any:
+        """The one message of a call. Raises InvalidSuite when it does not come."""
+        async with self._reading:
+            with contextlib.suppress(TimeoutError):
+                message = await asyncio.wait_for(context.read(), READING_TIMEOUT_S)
+                if message is not grpc.aio.EOF:
+                    return message
+        raise InvalidSuite("", "there was no request")
+
+    async def _ask_or_fail(self, delivery: Delivery, request: routed.RoutedGradeRequest, *, waits: bool = False) -> int:
+        """Asks one request of several; what is wrong with it is told in its own answer.
 
         Returns how many test results the answer will have.
         """
         answer = delivery.open(request.request_id)
         try:
-            return self._submit(delivery, answer, request)
+            return await self._ask(delivery, answer, request, waits=waits)
         except Exception as error:
             delivery.fail(answer, error_detail(error).SerializeToString())
             return 0
 
-    def _submit(self, delivery: Delivery, answer: Answer, request: routed.RoutedGradeRequest) -> int:
+    async def _ask(
+        self, delivery: Delivery, answer: Answer, request: routed.RoutedGradeRequest, *, waits: bool = False
+    ) -> int:
+        """Answers what needs no run and submits the rest. waits: for room in the queue, instead of QueueFull.
+
+        Returns how many test results the answer will have.
+        """
         suite = self._suites.find(request)
         index = request.first_index
         if index + len(request.programs) > _MAX_INDEX:
@@ -226,19 +255,27 @@ class GradingService:
         if len(request.programs) > MAX_PROGRAMS:
             raise InvalidSuite("programs", f"{len(request.programs)} are more than {MAX_PROGRAMS} in one request")
         pending: deque[tuple[int, bytes]] = deque()
-        refused = []
         for source in request.programs:
             if len(source) > self._max_program_bytes:
-                refused.append(own_result(index, source, suite.tests, wire.COMPILE_ERROR, self._too_large))
+                refusal = own_result(index, source, suite.tests, wire.COMPILE_ERROR, self._too_large)
+                await delivery.add_own(answer, [refusal])
             else:
                 pending.append((index, source))
             index += 1
+        emit = partial(delivery.add, answer)
+        if self._cached is not None:
+            known = self._cached.of(suite, request.stop_early)
+            if not request.fresh:
+                pending = await known.answer(delivery, answer, pending)
+            emit = partial(known.emit, emit)
         if pending:
+            if waits:
+                await self._scheduler.room()
             job = Job(
                 call=delivery.call,
                 suite=suite,
                 pending=pending,
-                emit=partial(delivery.add, answer),
+                emit=emit,
                 fault=partial(_fault, suite),
                 stop_early=request.stop_early,
             )
@@ -248,7 +285,7 @@ class GradingService:
             except BaseException:
                 answer.job = None
                 raise
-        delivery.add_own(answer, refused)
+        delivery.asked(answer)
         return suite.tests * len(request.programs)
 
 
@@ -258,6 +295,18 @@ def _fault(suite: SuiteEntry, index: int, source: bytes, why: str) -> bytes:
 
 def _run_fault(why: str) -> bytes:
     return wire.RunResponse(verdict=wire.ENGINE_ERROR, message=why).SerializeToString()
+
+
+@contextlib.asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None], delivery: Delivery) -> AsyncIterator["asyncio.Task[None]"]:
+    """What asks for a call, as a task, while the call is told the answers; both end together."""
+    asking = asyncio.create_task(work)
+    try:
+        yield asking
+    finally:
+        asking.cancel()
+        delivery.drop()
+        await asyncio.gather(asking, return_exceptions=True)
 
 
 async def _abort(context: Any, error: Exception) -> NoReturn:

@@ -27,17 +27,16 @@ def immortalise() -> int:
     """Makes all objects that can be reached from the collector immortal. Returns how many; 0: not known how."""
     if not _is_known():
         return 0
-    seen: set[int] = set()
+    count = ctypes.c_uint32.from_address
     todo = gc.get_objects()
-    own = {id(seen), id(todo)}
+    own = id(todo)
+    made = 0
     while todo:
         item = todo.pop()
         number = id(item)
-        if number not in seen and number not in own:
-            seen.add(number)
+        # The mark itself says what was seen: a table of what was would leave holes all over the memory.
+        if count(number).value != _IMMORTAL_COUNT and number != own:
+            count(number).value = _IMMORTAL_COUNT
+            made += 1
             todo.extend(gc.get_referents(item))
-    del item
-    count = ctypes.c_uint32.from_address
-    for number in seen:
-        count(number).value = _IMMORTAL_COUNT
-    return len(seen)
+    return made

@@ -19,18 +19,17 @@ import sys
 import time
 
 from gradebox_inside.authority import OracleAuthority
-from gradebox_inside.decode import decode
 from gradebox_inside.describe import TEST_FILE, error_info
 from gradebox_inside.encode import encode
 from gradebox_inside.frames import Channel
 from gradebox_inside.judgement import OracleJudgement
 from gradebox_inside.library import CHECKING_NAMES, library_name, module_name
+from gradebox_inside.orders import unpack
 from gradebox_inside.peer import Gone, Peer
-from gradebox_inside.program import own_depth
+from gradebox_inside.program import LONGEST_ORDER_BYTES, own_depth
 from gradebox_inside.proxies import RemoteMeta, is_remote
 from gradebox_inside.stdio import open_streams
 from gradebox_inside.tests_run import outcome, run_code, run_module
-from gradebox_inside.values import Budget
 
 globals()["__builtins__"] = vars(builtins).copy()  # tests patch builtins; functions below keep these
 
@@ -41,13 +40,12 @@ if TYPE_CHECKING:
 
 _cpu_ns = time.process_time_ns
 _wall_ns = time.monotonic_ns
-_MESSAGE = Budget(nodes=50_000_000, depth=250, bytes=1 << 30)
 _MODULE = "test_program"
 
 
 def serve(channel: socket.socket, program: socket.socket) -> None:
     """Serves the worker until it closes the channel. `program` leads to the program's process."""
-    worker = Channel(channel, _MESSAGE.bytes)
+    worker = Channel(channel, LONGEST_ORDER_BYTES)
     sys.setrecursionlimit(sys.getrecursionlimit() + own_depth() + 40)
     sys.argv = ["test_program.py"]
     open_streams()
@@ -55,7 +53,7 @@ def serve(channel: socket.socket, program: socket.socket) -> None:
     oracle = Oracle(Channel(program, 256 << 20))
     try:
         while (payload := worker.receive()) is not None:
-            message = decode(payload, budget=_MESSAGE)
+            message = unpack(payload)
             if message[0] == "setup":
                 worker.send(encode(oracle.set_up(message[1], message[2])))
             elif message[0] == "pause":

@@ -23,13 +23,12 @@ import time
 from _operator import is_
 
 from gradebox_inside.calls import answer_calls
-from gradebox_inside.decode import decode
 from gradebox_inside.encode import encode
 from gradebox_inside.frames import Channel
 from gradebox_inside.loader import load
+from gradebox_inside.orders import unpack
 from gradebox_inside.peer import program_peer
 from gradebox_inside.stdio import open_streams, run
-from gradebox_inside.values import Budget
 
 globals()["__builtins__"] = vars(builtins).copy()  # programs patch builtins; functions below keep these
 
@@ -42,8 +41,7 @@ if TYPE_CHECKING:
 _cpu_ns = time.process_time_ns
 _exit = os._exit
 _frame = sys._getframe
-# Messages of the worker are trusted; this only bounds a fault.
-_MESSAGE = Budget(nodes=50_000_000, depth=250, bytes=1 << 30)
+LONGEST_ORDER_BYTES = 1 << 30
 _FAULT_STATUS = 70
 
 
@@ -64,7 +62,7 @@ def _signs(before: tuple[Any, ...]) -> list[str]:
 
 def serve(channel: socket.socket, oracle: socket.socket | None) -> None:
     """Serves until the worker closes the channel. `oracle` leads to the oracle's process, where there is one."""
-    worker = Channel(channel, _MESSAGE.bytes)
+    worker = Channel(channel, LONGEST_ORDER_BYTES)
     peer = None if oracle is None else Channel(oracle, 1 << 28)
     sys.setrecursionlimit(sys.getrecursionlimit() + own_depth() + 4)
     sys.argv = ["program.py"]
@@ -78,7 +76,7 @@ def serve(channel: socket.socket, oracle: socket.socket | None) -> None:
 
     try:
         while (payload := worker.receive()) is not None:
-            message = decode(payload, budget=_MESSAGE)
+            message = unpack(payload)
             tag = message[0]
             if tag == "calls" and module is not None:
                 answer_calls(message[1], message[2], message[3], module.__dict__, worker.send)

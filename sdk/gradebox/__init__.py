@@ -30,6 +30,7 @@ from gradebox._problems import (
     UnittestTest,
 )
 from gradebox._results import (
+    CacheInfo,
     EngineInfo,
     EngineStamp,
     Graded,
@@ -43,6 +44,7 @@ from gradebox._words import Evidence, Seal, Verdict
 __all__ = [
     "AsyncClient",
     "AsyncEngine",
+    "CacheInfo",
     "CallTest",
     "Checker",
     "Client",

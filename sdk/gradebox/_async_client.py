@@ -70,6 +70,7 @@ class AsyncClient:
         limits: Limits | Mapping[str, Any] | None = None,
         min_seal: Seal | str | None = None,
         stop_early: bool = False,
+        fresh: bool = False,
         timeout_s: float | None = None,
     ) -> list[SubmissionResult]:
         """Grades programs against `tests`, or against a `problem`; what else is given overrides it.
@@ -77,6 +78,7 @@ class AsyncClient:
         Args:
             programs: sources; strings may hold lone surrogates.
             stop_early: after the first test case of a program that did not pass, skip the rest.
+            fresh: run every program, also one whose result the engine has kept from an earlier run.
             timeout_s: seconds for the whole call; None waits as long as it takes.
 
         Returns:
@@ -106,19 +108,25 @@ class AsyncClient:
         if size <= REQUEST_BYTES and len(sources) * suite.tests <= ONE_MESSAGE_TESTS:
             async with self._fronts.one(deadline) as connection:
                 return await connection.retrying(
-                    lambda: _grade_at_once(connection, suite, sources, bool(stop_early), deadline), deadline
+                    lambda: _grade_at_once(connection, suite, sources, bool(stop_early), bool(fresh), deadline),
+                    deadline,
                 )
         try:
             async with asyncio.timeout(deadline.left_s()):
                 item = GradeItem(task, sources)
-                async for graded in self.grade_many([item], stop_early=stop_early):
+                async for graded in self.grade_many([item], stop_early=stop_early, fresh=fresh):
                     return list(graded.results)
         except TimeoutError:
             raise deadline.exceeded() from None
         raise EngineFault("the engine gave no answer")
 
     def grade_many(
-        self, items: Items, *, max_in_flight: int = MAX_IN_FLIGHT, stop_early: bool = False
+        self,
+        items: Items,
+        *,
+        max_in_flight: int = MAX_IN_FLIGHT,
+        stop_early: bool = False,
+        fresh: bool = False,
     ) -> AsyncIterator[Graded]:
         """Grades many items while they are still being made; yields answers as they come.
 
@@ -126,6 +134,7 @@ class AsyncClient:
             items: GradeItems, from an iterable (read in a thread of its own) or an asynchronous
                 one. It is read only as far as `max_in_flight` allows.
             max_in_flight: programs taken from `items` whose results were not yielded yet.
+            stop_early, fresh: see `grade`.
 
         Yields:
             One Graded an item, in no order: `key` tells them apart. An item that the engine
@@ -135,7 +144,7 @@ class AsyncClient:
             Unavailable, EngineFault: the engine is gone, and `retry_s` passed without an answer.
             What `items` raises, once the items before are answered.
         """
-        return self._each(items, max_in_flight, stop_early)
+        return self._each(items, max_in_flight, stop_early, fresh)
 
     async def run(
         self,
@@ -182,12 +191,12 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    def _batches(self, items: Items, max_in_flight: int, stop_early: bool) -> AsyncGenerator[list[Graded]]:
-        bulk = Bulk(self._fronts, max_in_flight=max_in_flight, stop_early=bool(stop_early))
+    def _batches(self, items: Items, max_in_flight: int, stop_early: bool, fresh: bool) -> AsyncGenerator[list[Graded]]:
+        bulk = Bulk(self._fronts, max_in_flight=max_in_flight, stop_early=bool(stop_early), fresh=bool(fresh))
         return bulk.batches(items)
 
-    async def _each(self, items: Items, max_in_flight: int, stop_early: bool) -> AsyncGenerator[Graded]:
-        batches = self._batches(items, max_in_flight, stop_early)
+    async def _each(self, items: Items, max_in_flight: int, stop_early: bool, fresh: bool) -> AsyncGenerator[Graded]:
+        batches = self._batches(items, max_in_flight, stop_early, fresh)
         try:
             async for batch in batches:
                 for graded in batch:
@@ -201,10 +210,10 @@ class AsyncClient:
 
 
 async def _grade_at_once(
-    connection: Connection, suite: Suite, sources: list[bytes], stop_early: bool, deadline: Deadline
+    connection: Connection, suite: Suite, sources: list[bytes], stop_early: bool, fresh: bool, deadline: Deadline
 ) -> list[SubmissionResult]:
     """One message out, one back."""
-    request = routed.RoutedGradeRequest(programs=sources, stop_early=stop_early)
+    request = routed.RoutedGradeRequest(programs=sources, stop_early=stop_early, fresh=fresh)
     connection.refer(request, suite)
     batch = await connection.unary(
         "GradeBatch",
@@ -217,7 +226,7 @@ async def _grade_at_once(
         if response.error.code != NOT_FOUND or not request.suite_sha256:
             raise from_detail(response.error)
         connection.forget(suite)
-        return await _grade_at_once(connection, suite, sources, stop_early, deadline)
+        return await _grade_at_once(connection, suite, sources, stop_early, fresh, deadline)
     engine = stamp_from_wire(response.engine)
     results = [result_from_wire(r, suite.problem_id, engine) for r in response.results]
     results.sort(key=lambda result: result.index)

@@ -25,7 +25,7 @@ type Items = Iterable[GradeItem] | AsyncIterable[GradeItem]
 class Bulk:
     """One bulk grading; iterate `batches()` once."""
 
-    def __init__(self, fronts: Fronts, *, max_in_flight: int, stop_early: bool) -> None:
+    def __init__(self, fronts: Fronts, *, max_in_flight: int, stop_early: bool, fresh: bool) -> None:
         if isinstance(max_in_flight, bool) or not isinstance(max_in_flight, int):
             raise InvalidRequest("must be a whole number", "max_in_flight")
         if max_in_flight < 1:
@@ -33,6 +33,7 @@ class Bulk:
         self._fronts = fronts
         self._max_in_flight = max_in_flight
         self._stop_early = stop_early
+        self._fresh = fresh
         self._in_flight = 0  # programs taken from the caller and not handed back as results
         self._streams: list[Stream] = []
         self._finished: list[Item] = []
@@ -47,7 +48,10 @@ class Bulk:
         once everything before that is answered.
         """
         async with self._fronts.all() as connections:
-            self._streams = [Stream(connection, self._stop_early, self._finish) for connection in connections]
+            self._streams = [
+                Stream(connection, self._finish, stop_early=self._stop_early, fresh=self._fresh)
+                for connection in connections
+            ]
             runners = [asyncio.create_task(self._run(stream)) for stream in self._streams]
             feeder = asyncio.create_task(self._feed(items))
             try:

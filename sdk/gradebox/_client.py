@@ -43,6 +43,7 @@ class Client:
         limits: Limits | Mapping[str, Any] | None = None,
         min_seal: Seal | str | None = None,
         stop_early: bool = False,
+        fresh: bool = False,
         timeout_s: float | None = None,
     ) -> list[SubmissionResult]:
         """See AsyncClient.grade."""
@@ -58,15 +59,21 @@ class Client:
                 limits=limits,
                 min_seal=min_seal,
                 stop_early=stop_early,
+                fresh=fresh,
                 timeout_s=timeout_s,
             )
         )
 
     def grade_many(
-        self, items: Items, *, max_in_flight: int = MAX_IN_FLIGHT, stop_early: bool = False
+        self,
+        items: Items,
+        *,
+        max_in_flight: int = MAX_IN_FLIGHT,
+        stop_early: bool = False,
+        fresh: bool = False,
     ) -> Iterator[Graded]:
         """See AsyncClient.grade_many."""
-        batches = self._client._batches(items, max_in_flight, stop_early)
+        batches = self._client._batches(items, max_in_flight, stop_early, fresh)
         try:
             while (batch := wait_for(_next(batches))) is not None:
                 yield from batch

@@ -39,7 +39,8 @@ class SubmissionResult:
 
     `index` is the program's place among those sent, `program_sha256` hexadecimal.
     `pass_rate` is None when no test case got a real verdict. `evidence` says what else the program
-    tried, if anything.
+    tried, if anything. `cached` says that the engine had it from an earlier run of the same program,
+    times and all.
     """
 
     index: int
@@ -50,6 +51,7 @@ class SubmissionResult:
     tests: tuple[TestResult, ...]
     engine: EngineStamp = field(repr=False)
     evidence: tuple[Evidence, ...] = ()
+    cached: bool = False
 
     def to_label(self) -> dict[str, Any]:
         """The row of a labels file."""
@@ -116,8 +118,25 @@ class ImageInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheInfo:
+    """What an engine's cache of results did since the engine started, and holds; of one front where it has several.
+
+    `entries` and `bytes` are in memory, `disk_bytes` in its file, if it has one.
+    """
+
+    hits: int
+    misses: int
+    entries: int
+    bytes: int
+    disk_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What an engine is and offers. Requests get at most `ceilings`, and `defaults` unasked."""
+    """What an engine is and offers. Requests get at most `ceilings`, and `defaults` unasked.
+
+    `cache` is None where results are not kept.
+    """
 
     version: str
     images: tuple[ImageInfo, ...]
@@ -127,6 +146,7 @@ class EngineInfo:
     workers: int
     max_message_bytes: int
     max_program_bytes: int
+    cache: CacheInfo | None = None
 
 
 _VERDICTS = {verdict.value: verdict for verdict in Verdict}
@@ -160,6 +180,7 @@ def result_from_wire(message: wire.SubmissionResult, problem_id: str, engine: En
         ),
         engine,
         tuple(_EVIDENCE[sign] for sign in message.evidence if sign in _EVIDENCE),
+        message.cached,
     )
 
 
@@ -189,7 +210,12 @@ def info_from_wire(message: wire.InfoResponse) -> EngineInfo:
         workers=message.workers,
         max_message_bytes=message.max_message_bytes,
         max_program_bytes=message.max_program_bytes,
+        cache=_cache_from_wire(message.cache) if message.HasField("cache") else None,
     )
+
+
+def _cache_from_wire(message: wire.CacheInfo) -> CacheInfo:
+    return CacheInfo(message.hits, message.misses, message.entries, message.bytes, message.disk_bytes)
 
 
 def _test_label(test: TestResult) -> dict[str, Any]:

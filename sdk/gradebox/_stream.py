@@ -49,10 +49,13 @@ class Request:
 class Stream:
     """What is under way with one front. `on_finished` gets each item that has its last answer."""
 
-    def __init__(self, connection: Connection, stop_early: bool, on_finished: Callable[[Item], None]) -> None:
+    def __init__(
+        self, connection: Connection, on_finished: Callable[[Item], None], *, stop_early: bool, fresh: bool
+    ) -> None:
         self._connection = connection
-        self._stop_early = stop_early
         self._on_finished = on_finished
+        self._stop_early = stop_early
+        self._fresh = fresh
         self._requests: dict[int, Request] = {}
         self._outbox: deque[int] = deque()  # numbers of requests to be sent
         self._fed = False
@@ -134,6 +137,7 @@ class Stream:
             request_id=str(number),
             programs=kept.programs,
             stop_early=self._stop_early,
+            fresh=self._fresh,
             first_index=kept.first_index,
         )
         self._connection.refer(request, kept.suite)

@@ -17,7 +17,10 @@ STOP_TIMEOUT_S = 30.0
 
 
 class Server:
-    """An engine that listens on `target`; all that it writes is below `folder`, its TMPDIR too."""
+    """An engine that listens on `target`; all that it writes is below `folder`, its TMPDIR too.
+
+    It keeps no results unless its environment says so.
+    """
 
     def __init__(
         self,
@@ -33,7 +36,8 @@ class Server:
         self.temporary.mkdir(exist_ok=True)
         self.log = folder / "log"
         self.pids: list[int] = []  # of every process that served
-        self._environment = {**os.environ, "TMPDIR": str(self.temporary), **(environment or {})}
+        own = {"TMPDIR": str(self.temporary), "GRADEBOX_CACHE_BYTES": "0"}
+        self._environment = {**os.environ, **own, **(environment or {})}
         self._before_exec = before_exec
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.target = f"127.0.0.1:{free.getsockname()[1]}"

@@ -190,7 +190,7 @@ def grade(engine: gradebox.Client, submissions: Sequence[Submission]) -> list[gr
         for part in _parts(list(distinct), PROGRAMS_A_CALL)
     ]
     results: dict[tuple[int, str], gradebox.SubmissionResult] = {}
-    for graded in engine.grade_many(items):
+    for graded in engine.grade_many(items, fresh=True):
         assert isinstance(graded.key, tuple)
         key, part = graded.key
         results.update(zip(((key, program) for program in part), graded.results, strict=True))

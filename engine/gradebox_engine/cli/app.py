@@ -177,6 +177,13 @@ def serve(
             help="Refuse to start below it: rootless (no control group) or full. Default: full as root, else rootless.",
         ),
     ] = None,
+    cache_bytes: Annotated[
+        int | None,
+        typer.Option(min=0, help="Memory for the results of programs graded before; 0 keeps none. Default: 64 MiB."),
+    ] = None,
+    cache_path: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep results on disk, too. Default: in memory only.")
+    ] = None,
     embedded: Annotated[bool, typer.Option("--embedded", hidden=True)] = False,
 ) -> int:
     """Run the engine as a gRPC service until SIGINT or SIGTERM.
@@ -186,12 +193,14 @@ def serve(
     from gradebox_engine.cli import serve as command
 
     return command.serve(
+        config_file=config,
+        embedded=embedded,
         listen=listen,
         workers=workers,
         fronts=fronts,
-        config_file=config,
         require_tier=require_tier,
-        embedded=embedded,
+        cache_bytes=cache_bytes,
+        cache_path=cache_path,
     )
 
 
@@ -218,28 +227,43 @@ def doctor(
 
 @app.command()
 def bench(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROW",
+            help="Only this row, or these: asserts, humaneval, numpy, stdio, overhead, scaling, latency, long.",
+        ),
+    ] = None,
     seconds: Annotated[float, typer.Option(min=0.1, help="How long each way of grading is measured.")] = 5.0,
-    gradings: Annotated[int | None, typer.Option(min=1, help="Measure so many gradings of each instead.")] = None,
+    gradings: Annotated[int | None, typer.Option(min=1, help="Measure so many programs of each instead.")] = None,
     data: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Published data: HumanEval's own solutions, not programs with 16 asserts.",
-        ),
+        typer.Option(metavar="DIR", help="Published data, for HumanEval's own solutions. Default: the shipped sample."),
     ] = None,
     evalplus_python: Annotated[
         Path | None,
         typer.Option(metavar="PYTHON", help="The interpreter of a virtual environment with evalplus."),
     ] = None,
+    long: Annotated[
+        int | None,
+        typer.Option(min=100, help="Also a long run of so many submissions: what one costs at its start and end."),
+    ] = None,
+    chart: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the result, as .svg or .png.")] = None,
     json: Json = False,
 ) -> int:
-    """Measure throughput and CPU time per grading against baselines, in one run."""
+    """Measure throughput and CPU time against baselines, row by row, in one run.
+
+    Every row says which command repeats it.
+    """
     from gradebox_engine.cli import bench as command
 
     return command.bench(
+        only=tuple(only or ()),
         seconds=seconds,
         gradings=gradings,
         data=data,
         evalplus_python=evalplus_python,
+        long=long,
+        chart_file=chart,
         as_json=json,
     )

@@ -59,7 +59,7 @@ def _graded(engine_tier: str) -> tuple[str, list[str]]:
         config.write(f'require_tier = "{engine_tier}"\n')
         config.flush()
         with gradebox.Engine(workers=1, config_file=config.name) as engine:
-            results = engine.grade([source for source, _ in _CANARIES], tests=["assert f(1) == 2"])
+            results = engine.grade([source for source, _ in _CANARIES], tests=["assert f(1) == 2"], fresh=True)
             active = ", ".join(engine.info().protections)
     wrong = [
         f"program {index + 1} got {result.verdict.name}, not {expected}"

@@ -31,7 +31,7 @@ from gradebox_engine.images import INSIDE_FOLDER, Image
 from gradebox_engine.jail import cgroup, decoys, ids, rootfs, seccomp
 from gradebox_engine.jail.refusals import Refusals
 from gradebox_engine.jail.tree import ProcessTree
-from gradebox_inside import codec
+from gradebox_inside import codec, orders
 
 PROGRAM_UID, ORACLE_UID = 1000, 1001
 _STACK_MIB = 64
@@ -86,9 +86,9 @@ class Exited:
     memory_bytes: int
 
 
-def nsjail_config(image: Image, root: Path, index: int) -> NsJailConfig:
+def nsjail_config(image: Image, root: Path, first_id: int) -> NsJailConfig:
     """What nsjail is told: namespaces, ids, limits, mounts, system call policy, the fork server's command."""
-    base = ids.of_jail(index)
+    base = first_id
     mapped = [IdMap("0", str(base)), IdMap(str(PROGRAM_UID), str(base + 1)), IdMap(str(ORACLE_UID), str(base + 2))]
     hard = RLimitType.HARD  # the sandbox sets every program's own limits
     return NsJailConfig(
@@ -131,6 +131,7 @@ class Jail:
     def __init__(self, image: Image, index: int, *, with_cgroup: bool = True) -> None:
         self.image = image
         self._index = index
+        self._first_id = ids.of_jail(index)
         self._with_cgroup = with_cgroup
         self._group: cgroup.Cgroup | ProcessTree | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -194,7 +195,7 @@ class Jail:
         self.base_memory_bytes = group.memory_bytes()
 
     def _config(self, root: Path) -> NsJailConfig:
-        return nsjail_config(self.image, root, self._index)
+        return nsjail_config(self.image, root, self._first_id)
 
     def _ask(
         self, request: tuple[Any, ...], descriptors: tuple[int, ...] = (), received: list[int] | None = None
@@ -202,7 +203,7 @@ class Jail:
         """The answer to a request. `received` takes a descriptor that comes with it; others are never taken."""
         assert self._control is not None
         try:
-            socket.send_fds(self._control, [codec.encode(request)], descriptors)
+            socket.send_fds(self._control, [orders.pack(request)], descriptors)
             if received is None:
                 data = self._control.recv(_ANSWER_BYTES)
             else:
@@ -264,13 +265,12 @@ class Jail:
         A fork server that was taken over may end a process and let its number go to a stranger's: the descriptor
         stays with the process that was looked at.
         """
-        base = ids.of_jail(self._index)
         try:
             pidfd = os.pidfd_open(pid)
             try:
                 uid = os.stat(f"/proc/{pid}").st_uid
                 signal.pidfd_send_signal(pidfd, 0)  # still the same one
-                if not base <= uid < base + ids.IDS_PER_JAIL:
+                if not self._first_id <= uid < self._first_id + ids.IDS_PER_JAIL:
                     raise JailDied("a new process is none of the jail's")
             except BaseException:
                 os.close(pidfd)

@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -22,15 +23,16 @@ from gradebox_engine.jail.launch import (
     JailDied,
     credentials_of,
 )
-from gradebox_engine.jail.refusals import Refusals, makes_process
+from gradebox_engine.jail.refusals import makes_process
 from gradebox_engine.jail.tree import read_proc
 from gradebox_engine.limits import Limits
-from gradebox_inside import codec
+from gradebox_inside import codec, orders
 from gradebox_inside.frames import FrameReader
 
 MAX_FRAME_BYTES = 24 << 20
 _READ_BYTES = 1 << 16
 _CREDENTIALS_BYTES = socket.CMSG_SPACE(12)  # struct ucred
+_HELLO = struct.Struct("<QQ")
 _HELLO_TIMEOUT_S = 20.0
 _SEND_S = 2.0
 _REFERRED_CALL_S = 1e-4  # what one costs the worker, about; a program that makes many pays for them
@@ -69,10 +71,17 @@ class SandboxedProcess:
         self._pid_namespace = 0
         self._may_fork = limits.processes > 1
         self._referred = 0
+        self.begun_cpu_s = self.begun_s = 0.0  # its CPU time, and the clock on the wall, when its sandbox was closed
         self.refused_calls = 0  # that it, or a process of its own, made
         self.malformed = False  # it wrote something on its channel that cannot be read
         self._unsent = memoryview(b"")  # of what was sent to one that does not read
         self._answers = role == "program"  # referred calls, its oracle's too: one of the two knows whose they are
+        self._poller = select.poll()
+        self._polled = False  # the channel is
+        assert jail.refusals is not None, "the jail has not been started"
+        self._refusals_fd = jail.refusals.fileno()
+        if self._answers:
+            self._poller.register(self._refusals_fd, select.POLLIN)
         # With children of its own, its own clock is not the whole tree's: the jail's is, from its start on.
         self.counts_jail = limits.processes > 1 and role == "program"
         self._jail_cpu_s = jail.cpu_time_s() if self.counts_jail else 0.0
@@ -90,8 +99,12 @@ class SandboxedProcess:
         keep_output: bool = False,
         peer: socket.socket | None = None,
         scratch_of: int = 0,
+        orders: tuple[tuple[Any, ...] | bytes, ...] = (),
     ) -> "SandboxedProcess":
-        """Spawns a process and waits until it stands in its sandbox. Raises JailDied."""
+        """Spawns a process and waits until it stands in its sandbox. Raises JailDied.
+
+        orders: messages for it, which wait in its channel: it reads nothing before its sandbox is closed.
+        """
         self = cls(jail, limits, role, keep_output)
         shared_uid = role == "program" or scratch_of
         spec = {
@@ -118,7 +131,13 @@ class SandboxedProcess:
                 theirs.close()
                 for fd in {null_fd, write_fd, err_fd}:
                     os.close(fd)
+            early = not self.counts_jail  # else what it does before the hello is seen could not be told from the rest
+            if early and orders:  # the fork server has closed its end by now, and never sees them
+                self._channel.setblocking(False)
+                self.send(*orders)
             self._hello()
+            if orders and not early:
+                self.send(*orders)
         except BaseException:
             self._kill()
             self._close()
@@ -129,16 +148,22 @@ class SandboxedProcess:
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(read_fd, False)
         self._streams[read_fd] = output
+        self._poller.register(read_fd, select.POLLIN)
         return write_fd
 
     def _hello(self) -> None:
         self._channel.settimeout(_HELLO_TIMEOUT_S)
         try:
-            said, ancillary, _, _ = self._channel.recvmsg(512, _CREDENTIALS_BYTES)  # no room for descriptors
+            # No room for descriptors; and no byte more than the hello, which may be followed by answers already.
+            said, ancillary, _, _ = self._channel.recvmsg(1 + _HELLO.size, _CREDENTIALS_BYTES)
+            if said[:1] == b"?":  # why it is not in its sandbox
+                said += self._channel.recv(512)
         except OSError as error:
             raise JailDied("a new process did not reach its sandbox in time") from error
-        if said != b"!":
+        if said[:1] != b"!" or len(said) != 1 + _HELLO.size:
             raise JailDied(f"a process could not be sandboxed: {said[1:].decode(errors='replace') or 'it died'}")
+        # Its word can be taken: it has read nothing that is not ours, yet.
+        self.begun_cpu_s, self.begun_s = (ns / 1e9 for ns in _HELLO.unpack_from(said, 1))
         self.host_pid = credentials_of(ancillary)
         self.pidfd = self._jail.identify(self.host_pid)
         self._clock_id = (~self.host_pid << 3) | 2  # CPUCLOCK_SCHED of that process, all its threads
@@ -147,8 +172,11 @@ class SandboxedProcess:
         # The OOM killer is to take this process, not the fork server. It cannot be taken back from inside, where /proc
         # is read-only.
         try:
-            with open(f"/proc/{self.host_pid}/oom_score_adj", "wb", buffering=0) as file:
-                file.write(b"1000")
+            score_fd = os.open(f"/proc/{self.host_pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(score_fd, b"1000")
+            finally:
+                os.close(score_fd)
         except OSError as error:
             raise JailDied("a new process is gone") from error
 
@@ -159,13 +187,13 @@ class SandboxedProcess:
         self.discard()
 
     def send(self, *messages: tuple[Any, ...] | bytes) -> None:
-        """Sends messages; those given as bytes are `encoded` already.
+        """Sends messages; those given as bytes are packed already (orders).
 
         A process that does not read them holds up nobody: its output is drained meanwhile.
         """
         parts = []
         for message in messages:
-            payload = message if isinstance(message, bytes) else encoded(message)
+            payload = message if isinstance(message, bytes) else orders.pack(message)
             parts += [len(payload).to_bytes(4, "little"), payload]
         data = memoryview(b"".join([self._unsent, *parts]))
         self._unsent = memoryview(b"")
@@ -177,15 +205,13 @@ class SandboxedProcess:
                 if time.monotonic() > deadline:
                     self._unsent = data  # it does not read yet: `wait` goes on, and the limits on its time say how long
                     return
-                refusals = self._jail.refusals
-                assert refusals is not None
-                waiting = [*self._streams, *([refusals.fileno()] if self._answers else [])]
+                waiting = [*self._streams, *([self._refusals_fd] if self._answers else [])]
                 readable, _, _ = select.select(waiting, [self._channel], [], 0.05)
                 for fd in readable:
                     if fd in self._streams:
                         self._drain(fd)
                     else:
-                        self._refuse(refusals)
+                        self._refuse()
             except OSError:
                 self.closed = True
 
@@ -194,24 +220,23 @@ class SandboxedProcess:
 
         also: one more descriptor to wake up for (another process's channel, a pidfd); it is not read here.
         """
-        refusals = self._jail.refusals
-        assert refusals is not None
-        poller = select.poll()
-        if self._answers:
-            poller.register(refusals, select.POLLIN)
+        poller = self._poller
         if not self.closed:
             poller.register(self._channel, select.POLLIN | (select.POLLOUT if self._unsent else 0))
-        for fd in self._streams:
-            poller.register(fd, select.POLLIN)
+        elif self._polled:
+            poller.unregister(self._channel)
+        self._polled = not self.closed
         if also is not None:
             poller.register(also, select.POLLIN)
         ready = poller.poll(max(0.0, timeout_s) * 1000)
+        if also is not None:
+            poller.unregister(also)
         for fd, events in ready:
             if fd in self._streams:
                 self._drain(fd)
-            elif fd == refusals.fileno():
+            elif fd == self._refusals_fd:
                 if events & select.POLLIN:
-                    self._refuse(refusals)
+                    self._refuse()
             elif fd != also:
                 if events & select.POLLOUT:
                     self._send_more()
@@ -227,8 +252,10 @@ class SandboxedProcess:
         except OSError:
             self.closed = True
 
-    def _refuse(self, refusals: Refusals) -> None:
+    def _refuse(self) -> None:
         """Answers a system call that waits: of this process's, or of its oracle's."""
+        refusals = self._jail.refusals
+        assert refusals is not None
         call = refusals.next()
         if call is None:
             return
@@ -272,6 +299,7 @@ class SandboxedProcess:
         if data:
             self._streams[fd].add(data)
         else:
+            self._poller.unregister(fd)
             os.close(fd)
             del self._streams[fd]
 
@@ -381,11 +409,5 @@ class SandboxedProcess:
         return self.end()
 
 
-def encoded(message: tuple[Any, ...]) -> bytes:
-    """A message's payload, for one that is sent many times."""
-    return codec.encode(message, budget=_OUTGOING)
-
-
-_OUTGOING = codec.Budget(nodes=1 << 24, depth=256, bytes=1 << 28)  # ours: as large as a request may be
 INCOMING = codec.Budget(nodes=1_100_000, depth=140, bytes=MAX_FRAME_BYTES)  # an answer's value
 REPORT = codec.Budget(nodes=20_000, depth=20, bytes=1 << 20)  # what goes with it, and every other message

@@ -129,6 +129,8 @@ class CallReader(ABC):
 
 def check_constant(value: Any) -> None:
     """Raises Unsupported for what cannot be sent as an argument: functions, shared containers."""
+    if type(value) in SCALARS:
+        return
     seen: set[int] = set()
     stack = [value]
     while stack:
@@ -141,7 +143,8 @@ def check_constant(value: Any) -> None:
                 if id(v) in seen:
                     raise Unsupported("shared container")
                 seen.add(id(v))
-            stack.extend(v)
+            if not SCALARS.issuperset(map(type, v)):
+                stack.extend(v)
             if kind in MAPPINGS:
                 stack.extend(v.values())
         elif is_namedtuple(v):

@@ -21,7 +21,7 @@ from gradebox_engine.judge.scope import BUILTIN_NAMES, MODULE_NAMES, Scope, glob
 from gradebox_engine.judge.setup import read_setup
 from gradebox_engine.judge.suite import CallTest, Checker, CodeTest, Seal, StdioTest, Suite, UnittestTest
 from gradebox_engine.judge.taint import Taint
-from gradebox_engine.judge.text import parse
+from gradebox_engine.judge.text import parse, without_warnings
 
 type Kind = Literal["code", "unittest"]
 
@@ -117,7 +117,8 @@ class Plan:
 
 def plan(suite: Suite) -> Plan:
     """Plans a suite. Never raises for what a suite holds."""
-    return _Planner(suite).plan()
+    with without_warnings():
+        return _Planner(suite).plan()
 
 
 class _Planner:

@@ -1,9 +1,10 @@
 """Reading source text, and writing short text, without being hurt by either."""
 
 import ast
+import contextlib
 import symtable
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 # Longer tests are not parsed here: they go to the oracle, where a bomb hurts only its own job.
@@ -15,9 +16,18 @@ _VALUE_CHARS = 80
 def parse(source: str) -> ast.Module | None:
     """The syntax tree of `source`, or None where it is too long, too deep or no Python.
 
-    CPython's parser bounds nesting by itself and says so with one of several exceptions.
+    CPython's parser bounds nesting by itself and says so with one of several exceptions. It may warn: see
+    `without_warnings`, which costs as much as parsing a small test.
     """
     return _read(source, ast.parse)
+
+
+@contextlib.contextmanager
+def without_warnings() -> Iterator[None]:
+    """What is parsed meanwhile says nothing of invalid escapes and the like, which run all the same."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def scopes(source: str) -> symtable.SymbolTable | None:
@@ -29,9 +39,7 @@ def _read[T](source: str, reader: Callable[[str], T]) -> T | None:
     if len(source) > MAX_SOURCE_CHARS:
         return None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # invalid escapes, which run all the same
-            return reader(source)
+        return reader(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
         return None
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 from gradebox_engine.jail.launch import Jail
-from gradebox_engine.jail.process import encoded
 from gradebox_engine.judge.evaluate import Undecided, decide
 from gradebox_engine.judge.evidence import Evidence
 from gradebox_engine.judge.fast import FastTest
@@ -27,6 +26,7 @@ from gradebox_engine.worker import stdio
 from gradebox_engine.worker.outcome import Graded, TestOutcome, fault_of, whole_test_fault
 from gradebox_engine.worker.session import Answer, Session
 from gradebox_engine.worker.watch import Fault, OomWatch, Watch, over_cpu_limit
+from gradebox_inside import orders
 
 # The fast path's calls go out in batches, so that a hostile program never makes the worker hold too many answers.
 _BATCH = 256
@@ -47,7 +47,7 @@ class Prepared:
         if message is None:
             trees = [tree for test in batch for tree in test.trees]
             flags = [{"consume": consume} for test in batch for consume in test.consume]
-            message = self._messages[key] = encoded(("calls", 0, trees, flags))
+            message = self._messages[key] = orders.pack(("calls", 0, trees, flags))
         return message
 
 

@@ -8,6 +8,7 @@ import json
 import select
 import socket
 import struct
+import time
 from collections import deque
 from enum import IntEnum
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 _HEADER = struct.Struct("<IB")
 _JOB = struct.Struct("<Q")
 _READ_BYTES = 1 << 18
+_BETWEEN_LOOKS_S = 0.005
 
 
 class FrameType(IntEnum):
@@ -39,6 +41,7 @@ class Link:
         self._buffer = bytearray()
         self._queue: deque[tuple[FrameType, bytes]] = deque()
         self._cancelled: set[int] = set()
+        self._looked_s = 0.0
 
     def _parse(self) -> None:
         while len(self._buffer) >= _HEADER.size:
@@ -70,7 +73,11 @@ class Link:
         return self._queue.popleft()
 
     def is_cancelled(self, job: int) -> bool:
-        """Whether the front has taken `job` back; looks at what has arrived. Raises FrontGone."""
+        """Whether the front has taken `job` back; looks now and then at what has arrived. Raises FrontGone."""
+        now_s = time.monotonic()
+        if now_s - self._looked_s < _BETWEEN_LOOKS_S:
+            return job in self._cancelled
+        self._looked_s = now_s
         while select.select([self._socket], [], [], 0)[0]:
             self._read()
         return job in self._cancelled

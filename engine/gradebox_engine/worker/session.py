@@ -124,14 +124,14 @@ class Session:
         if with_oracle:
             self._oracle_end, peer = socket.socketpair()
             self._stack.callback(self._oracle_end.close)
-        self.process = SandboxedProcess.start(self._jail, limits, peer=peer)
+        with_typing = any(isinstance(test, CallTest) for test in suite.tests)
+        load = ("load", source, {"name": "program", "with_typing": with_typing})
+        orders = (load, first) if first else (load,)
+        self.process = SandboxedProcess.start(self._jail, limits, peer=peer, orders=orders)
         if peer:
             peer.close()
         self._stack.push(self.process)
-        with_typing = any(isinstance(test, CallTest) for test in suite.tests)
-        load = ("load", source, {"name": "program", "with_typing": with_typing})
-        self.process.send(load, *([first] if first else []))
-        watch = Watch(self.process, limits)
+        watch = Watch(self.process, limits, from_hello=True)
         message = self._next_message(watch)
         if message is not None and message[0] == "noted" and len(message) == 2:
             self.evidence |= said_by_process(message[1])

@@ -49,12 +49,12 @@ def run(jail: Jail, source: bytes, stdin: bytes, limits: Limits, oom: OomWatch, 
     jail.limit(limits.memory_bytes, limits.processes + THREADS)
     input_fd = _input_file(stdin)
     try:
-        process = SandboxedProcess.start(jail, limits, stdin=input_fd, keep_output=True)
+        order = ("stdio", source, ["program.py"])
+        process = SandboxedProcess.start(jail, limits, stdin=input_fd, keep_output=True, orders=(order,))
     finally:
         os.close(input_fd)
     with process:
-        process.send(("stdio", source, ["program.py"]))
-        watch = Watch(process, limits)
+        watch = Watch(process, limits, from_hello=True)
         fault, report = _until_exit(process, watch, cancelled)
         fault = fault or watch.overspent()
         wall_time_s, cpu_time_s = watch.wall_time_s(), watch.cpu_time_s()

@@ -32,9 +32,18 @@ class Watch:
     The wall limit is a net for sleepers and must not depend on load: time that a thread of the program, a child, or
     the test's own process stood in the queue for a processor is not counted, so a busy machine never makes a
     TIME_LIMIT of an honest program.
+
+    from_hello: a process with orders may be at work before anybody here looks; all of that counts.
     """
 
-    def __init__(self, process: SandboxedProcess, limits: Limits, oracle: SandboxedProcess | None = None) -> None:
+    def __init__(
+        self,
+        process: SandboxedProcess,
+        limits: Limits,
+        oracle: SandboxedProcess | None = None,
+        *,
+        from_hello: bool = False,
+    ) -> None:
         self._process = process
         self._oracle = oracle
         self._limits = limits
@@ -42,12 +51,15 @@ class Watch:
         # A test's own code gets more: every step of it is a message.
         self._oracle_cpu_limit_s = 4 * limits.cpu_time_s + 2
         self.restart()
+        if from_hello and not process.counts_jail:
+            self._cpu_s, self._start_s = process.begun_cpu_s, process.begun_s
 
     def restart(self) -> None:
         """A new test case begins now."""
         self._cpu_s = self._process.cpu_time_s()
         self._oracle_cpu_s = self._oracle.cpu_time_s() if self._oracle else 0.0
         self._start_s = time.monotonic()
+        self._look_s = self._start_s + self._next_look_s(0.0, _FIRST_LOOK_S)
         self._queued.restart()
         self._output_bytes = self._process.output_bytes
 
@@ -63,24 +75,31 @@ class Watch:
         return time.monotonic() - self._start_s
 
     def timeout_s(self) -> float:
-        """How long to sleep before looking at the clocks again."""
-        left = self._limits.cpu_time_s - self.cpu_time_s()
+        """How long to sleep before the next look at the clocks: `exceeded` looks when its time has come."""
+        return max(0.0, self._look_s - time.monotonic())
+
+    def _next_look_s(self, cpu_time_s: float, longest_s: float) -> float:
         threads = _CORES if self._limits.processes > 1 else 1
-        longest_s = _LONGEST_WAIT_S if self.wall_time_s() > _FIRST_LOOK_S else _FIRST_LOOK_S
-        return min(longest_s, max(_SHORTEST_WAIT_S, left / threads))
+        return min(longest_s, max(_SHORTEST_WAIT_S, (self._limits.cpu_time_s - cpu_time_s) / threads))
 
     def overspent(self) -> Fault | None:
         """TIME_LIMIT where too much CPU time is used, also by what has come to an answer before anybody looked."""
         return over_cpu_limit(self.cpu_time_s(), self._limits)
 
     def exceeded(self) -> Fault | None:
-        """The limit that the test case has broken, if any."""
+        """The limit that the test case has broken, if any. The clocks are read when `timeout_s` has passed."""
         limits = self._limits
         if self._process.output_bytes - self._output_bytes > limits.output_bytes:
             return Fault(Verdict.OUTPUT_LIMIT, f"wrote more than {limits.output_bytes} bytes")
-        if (overspent := self.overspent()) is not None:
+        now_s = time.monotonic()
+        if now_s < self._look_s:
+            return None
+        cpu_time_s = self.cpu_time_s()
+        if (overspent := over_cpu_limit(cpu_time_s, limits)) is not None:
             return overspent
-        wall_time_s = self.wall_time_s()
+        wall_time_s = now_s - self._start_s
+        longest_s = _LONGEST_WAIT_S if wall_time_s > _FIRST_LOOK_S else _FIRST_LOOK_S
+        self._look_s = now_s + self._next_look_s(cpu_time_s, longest_s)
         queued_s = self._queued.look() if wall_time_s > _FIRST_LOOK_S else 0.0  # not for every quick test
         if wall_time_s > limits.wall_time_s + queued_s or wall_time_s > longest_wall_time_s(limits):
             return Fault(Verdict.TIME_LIMIT, f"took more than {limits.wall_time_s:g} s of wall time")

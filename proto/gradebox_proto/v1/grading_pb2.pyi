@@ -140,20 +140,22 @@ class Suite(_message.Message):
     def __init__(self, problem_id: _Optional[str] = ..., entry_point: _Optional[str] = ..., language: _Optional[str] = ..., image: _Optional[str] = ..., test_setup: _Optional[bytes] = ..., tests: _Optional[_Iterable[_Union[Test, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., min_seal: _Optional[_Union[Seal, str]] = ...) -> None: ...
 
 class GradeRequest(_message.Message):
-    __slots__ = ("request_id", "suite", "suite_sha256", "programs", "stop_early", "first_index")
+    __slots__ = ("request_id", "suite", "suite_sha256", "programs", "stop_early", "first_index", "fresh")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     SUITE_FIELD_NUMBER: _ClassVar[int]
     SUITE_SHA256_FIELD_NUMBER: _ClassVar[int]
     PROGRAMS_FIELD_NUMBER: _ClassVar[int]
     STOP_EARLY_FIELD_NUMBER: _ClassVar[int]
     FIRST_INDEX_FIELD_NUMBER: _ClassVar[int]
+    FRESH_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     suite: Suite
     suite_sha256: bytes
     programs: _containers.RepeatedScalarFieldContainer[bytes]
     stop_early: bool
     first_index: int
-    def __init__(self, request_id: _Optional[str] = ..., suite: _Optional[_Union[Suite, _Mapping]] = ..., suite_sha256: _Optional[bytes] = ..., programs: _Optional[_Iterable[bytes]] = ..., stop_early: bool = ..., first_index: _Optional[int] = ...) -> None: ...
+    fresh: bool
+    def __init__(self, request_id: _Optional[str] = ..., suite: _Optional[_Union[Suite, _Mapping]] = ..., suite_sha256: _Optional[bytes] = ..., programs: _Optional[_Iterable[bytes]] = ..., stop_early: bool = ..., first_index: _Optional[int] = ..., fresh: bool = ...) -> None: ...
 
 class TestResult(_message.Message):
     __slots__ = ("verdict", "seal", "cpu_time_s", "wall_time_s", "memory_bytes", "message")
@@ -172,20 +174,22 @@ class TestResult(_message.Message):
     def __init__(self, verdict: _Optional[_Union[Verdict, str]] = ..., seal: _Optional[_Union[Seal, str]] = ..., cpu_time_s: _Optional[float] = ..., wall_time_s: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
 
 class SubmissionResult(_message.Message):
-    __slots__ = ("index", "program_sha256", "verdict", "pass_rate", "tests", "evidence")
+    __slots__ = ("index", "program_sha256", "verdict", "pass_rate", "tests", "evidence", "cached")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     PROGRAM_SHA256_FIELD_NUMBER: _ClassVar[int]
     VERDICT_FIELD_NUMBER: _ClassVar[int]
     PASS_RATE_FIELD_NUMBER: _ClassVar[int]
     TESTS_FIELD_NUMBER: _ClassVar[int]
     EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    CACHED_FIELD_NUMBER: _ClassVar[int]
     index: int
     program_sha256: bytes
     verdict: Verdict
     pass_rate: float
     tests: _containers.RepeatedCompositeFieldContainer[TestResult]
     evidence: _containers.RepeatedScalarFieldContainer[Evidence]
-    def __init__(self, index: _Optional[int] = ..., program_sha256: _Optional[bytes] = ..., verdict: _Optional[_Union[Verdict, str]] = ..., pass_rate: _Optional[float] = ..., tests: _Optional[_Iterable[_Union[TestResult, _Mapping]]] = ..., evidence: _Optional[_Iterable[_Union[Evidence, str]]] = ...) -> None: ...
+    cached: bool
+    def __init__(self, index: _Optional[int] = ..., program_sha256: _Optional[bytes] = ..., verdict: _Optional[_Union[Verdict, str]] = ..., pass_rate: _Optional[float] = ..., tests: _Optional[_Iterable[_Union[TestResult, _Mapping]]] = ..., evidence: _Optional[_Iterable[_Union[Evidence, str]]] = ..., cached: bool = ...) -> None: ...
 
 class EngineStamp(_message.Message):
     __slots__ = ("version", "image", "protections")
@@ -283,8 +287,22 @@ class ImageInfo(_message.Message):
     languages: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., languages: _Optional[_Iterable[str]] = ...) -> None: ...
 
+class CacheInfo(_message.Message):
+    __slots__ = ("hits", "misses", "entries", "bytes", "disk_bytes")
+    HITS_FIELD_NUMBER: _ClassVar[int]
+    MISSES_FIELD_NUMBER: _ClassVar[int]
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    DISK_BYTES_FIELD_NUMBER: _ClassVar[int]
+    hits: int
+    misses: int
+    entries: int
+    bytes: int
+    disk_bytes: int
+    def __init__(self, hits: _Optional[int] = ..., misses: _Optional[int] = ..., entries: _Optional[int] = ..., bytes: _Optional[int] = ..., disk_bytes: _Optional[int] = ...) -> None: ...
+
 class InfoResponse(_message.Message):
-    __slots__ = ("version", "images", "ceilings", "defaults", "protections", "workers", "max_message_bytes", "max_program_bytes", "fronts", "front")
+    __slots__ = ("version", "images", "ceilings", "defaults", "protections", "workers", "max_message_bytes", "max_program_bytes", "cache", "fronts", "front")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     IMAGES_FIELD_NUMBER: _ClassVar[int]
     CEILINGS_FIELD_NUMBER: _ClassVar[int]
@@ -293,6 +311,7 @@ class InfoResponse(_message.Message):
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_PROGRAM_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CACHE_FIELD_NUMBER: _ClassVar[int]
     FRONTS_FIELD_NUMBER: _ClassVar[int]
     FRONT_FIELD_NUMBER: _ClassVar[int]
     version: str
@@ -303,6 +322,7 @@ class InfoResponse(_message.Message):
     workers: int
     max_message_bytes: int
     max_program_bytes: int
+    cache: CacheInfo
     fronts: int
     front: int
-    def __init__(self, version: _Optional[str] = ..., images: _Optional[_Iterable[_Union[ImageInfo, _Mapping]]] = ..., ceilings: _Optional[_Union[Limits, _Mapping]] = ..., defaults: _Optional[_Union[Limits, _Mapping]] = ..., protections: _Optional[_Iterable[str]] = ..., workers: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_program_bytes: _Optional[int] = ..., fronts: _Optional[int] = ..., front: _Optional[int] = ...) -> None: ...
+    def __init__(self, version: _Optional[str] = ..., images: _Optional[_Iterable[_Union[ImageInfo, _Mapping]]] = ..., ceilings: _Optional[_Union[Limits, _Mapping]] = ..., defaults: _Optional[_Union[Limits, _Mapping]] = ..., protections: _Optional[_Iterable[str]] = ..., workers: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_program_bytes: _Optional[int] = ..., cache: _Optional[_Union[CacheInfo, _Mapping]] = ..., fronts: _Optional[int] = ..., front: _Optional[int] = ...) -> None: ...

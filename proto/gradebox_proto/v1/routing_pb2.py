@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fgradebox_proto/v1/routing.proto\x12\x0bgradebox.v1\"\x99\x01\n\x12RoutedGradeRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x05suite\x18\x02 \x01(\x0cH\x00\x12\x16\n\x0csuite_sha256\x18\x03 \x01(\x0cH\x00\x12\x10\n\x08programs\x18\x04 \x03(\x0c\x12\x12\n\nstop_early\x18\x05 \x01(\x08\x12\x13\n\x0b\x66irst_index\x18\x06 \x01(\rB\x0b\n\tsuite_ref\"g\n\x13RoutedGradeResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07results\x18\x02 \x03(\x0c\x12\x0e\n\x06\x65ngine\x18\x03 \x01(\x0c\x12\x0c\n\x04\x64one\x18\x04 \x01(\x08\x12\r\n\x05\x65rror\x18\x05 \x01(\x0c\"L\n\x17RoutedGradeBatchRequest\x12\x31\n\x08requests\x18\x01 \x03(\x0b\x32\x1f.gradebox.v1.RoutedGradeRequest\"O\n\x18RoutedGradeBatchResponse\x12\x33\n\tresponses\x18\x01 \x03(\x0b\x32 .gradebox.v1.RoutedGradeResponse\",\n\nResultHead\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0f\n\x07verdict\x18\x03 \x01(\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fgradebox_proto/v1/routing.proto\x12\x0bgradebox.v1\"\xa8\x01\n\x12RoutedGradeRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x05suite\x18\x02 \x01(\x0cH\x00\x12\x16\n\x0csuite_sha256\x18\x03 \x01(\x0cH\x00\x12\x10\n\x08programs\x18\x04 \x03(\x0c\x12\x12\n\nstop_early\x18\x05 \x01(\x08\x12\x13\n\x0b\x66irst_index\x18\x06 \x01(\r\x12\r\n\x05\x66resh\x18\x07 \x01(\x08\x42\x0b\n\tsuite_ref\"g\n\x13RoutedGradeResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07results\x18\x02 \x03(\x0c\x12\x0e\n\x06\x65ngine\x18\x03 \x01(\x0c\x12\x0c\n\x04\x64one\x18\x04 \x01(\x08\x12\r\n\x05\x65rror\x18\x05 \x01(\x0c\"L\n\x17RoutedGradeBatchRequest\x12\x31\n\x08requests\x18\x01 \x03(\x0b\x32\x1f.gradebox.v1.RoutedGradeRequest\"O\n\x18RoutedGradeBatchResponse\x12\x33\n\tresponses\x18\x01 \x03(\x0b\x32 .gradebox.v1.RoutedGradeResponse\",\n\nResultHead\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0f\n\x07verdict\x18\x03 \x01(\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,13 +32,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gradebox_proto.v1.routing_p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ROUTEDGRADEREQUEST']._serialized_start=49
-  _globals['_ROUTEDGRADEREQUEST']._serialized_end=202
-  _globals['_ROUTEDGRADERESPONSE']._serialized_start=204
-  _globals['_ROUTEDGRADERESPONSE']._serialized_end=307
-  _globals['_ROUTEDGRADEBATCHREQUEST']._serialized_start=309
-  _globals['_ROUTEDGRADEBATCHREQUEST']._serialized_end=385
-  _globals['_ROUTEDGRADEBATCHRESPONSE']._serialized_start=387
-  _globals['_ROUTEDGRADEBATCHRESPONSE']._serialized_end=466
-  _globals['_RESULTHEAD']._serialized_start=468
-  _globals['_RESULTHEAD']._serialized_end=512
+  _globals['_ROUTEDGRADEREQUEST']._serialized_end=217
+  _globals['_ROUTEDGRADERESPONSE']._serialized_start=219
+  _globals['_ROUTEDGRADERESPONSE']._serialized_end=322
+  _globals['_ROUTEDGRADEBATCHREQUEST']._serialized_start=324
+  _globals['_ROUTEDGRADEBATCHREQUEST']._serialized_end=400
+  _globals['_ROUTEDGRADEBATCHRESPONSE']._serialized_start=402
+  _globals['_ROUTEDGRADEBATCHRESPONSE']._serialized_end=481
+  _globals['_RESULTHEAD']._serialized_start=483
+  _globals['_RESULTHEAD']._serialized_end=527
 # @@protoc_insertion_point(module_scope)

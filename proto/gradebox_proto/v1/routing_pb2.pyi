@@ -6,20 +6,22 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class RoutedGradeRequest(_message.Message):
-    __slots__ = ("request_id", "suite", "suite_sha256", "programs", "stop_early", "first_index")
+    __slots__ = ("request_id", "suite", "suite_sha256", "programs", "stop_early", "first_index", "fresh")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     SUITE_FIELD_NUMBER: _ClassVar[int]
     SUITE_SHA256_FIELD_NUMBER: _ClassVar[int]
     PROGRAMS_FIELD_NUMBER: _ClassVar[int]
     STOP_EARLY_FIELD_NUMBER: _ClassVar[int]
     FIRST_INDEX_FIELD_NUMBER: _ClassVar[int]
+    FRESH_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     suite: bytes
     suite_sha256: bytes
     programs: _containers.RepeatedScalarFieldContainer[bytes]
     stop_early: bool
     first_index: int
-    def __init__(self, request_id: _Optional[str] = ..., suite: _Optional[bytes] = ..., suite_sha256: _Optional[bytes] = ..., programs: _Optional[_Iterable[bytes]] = ..., stop_early: bool = ..., first_index: _Optional[int] = ...) -> None: ...
+    fresh: bool
+    def __init__(self, request_id: _Optional[str] = ..., suite: _Optional[bytes] = ..., suite_sha256: _Optional[bytes] = ..., programs: _Optional[_Iterable[bytes]] = ..., stop_early: bool = ..., first_index: _Optional[int] = ..., fresh: bool = ...) -> None: ...
 
 class RoutedGradeResponse(_message.Message):
     __slots__ = ("request_id", "results", "engine", "done", "error")

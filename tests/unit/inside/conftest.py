@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gradebox_inside import codec, frames, oracle, program
+from gradebox_inside import codec, frames, oracle, orders, program
 
 
 def fork(run: Callable[[], None]) -> int:
@@ -48,7 +48,7 @@ class Process:
         other.close()
 
     def send(self, *message: Any) -> None:
-        frames.send_frame(self.channel, codec.encode(message))
+        frames.send_frame(self.channel, orders.pack(message))
 
     def receive(self) -> Any:
         payload = frames.recv_frame(self.channel, 1 << 28)

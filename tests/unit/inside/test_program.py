@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gradebox_inside import calls, codec, frames, program
+from gradebox_inside import calls, codec, frames, orders, program
 
 if TYPE_CHECKING:
     from tests.unit.inside.conftest import Bench
@@ -214,7 +214,7 @@ def run(source: str, stdin: bytes = b"", *argv: str) -> tuple[Any, bytes, bytes]
         os.close(writing if number else reading)
     os.write(pipes[0][1], stdin)
     os.close(pipes[0][1])
-    frames.send_frame(ours, codec.encode(("stdio", source.encode(), [*argv])))
+    frames.send_frame(ours, orders.pack(("stdio", source.encode(), [*argv])))
     payload = frames.recv_frame(ours, 1 << 20)
     ours.close()
     outputs = []

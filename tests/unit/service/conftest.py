@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from gradebox_engine import server
+from gradebox_engine.cache import open_cache
 from gradebox_engine.config import EngineConfig, load_config
 from gradebox_engine.pool import Pool
 from gradebox_engine.scheduler import Scheduler
@@ -53,7 +54,10 @@ async def start_front(tmp_path: Path) -> AsyncIterator[StartFront]:
             pool = Pool(scheduler, size=config.workers, config={"log": str(log)}, command=COMMAND)
             stack.push_async_callback(pool.stop)
             await pool.start()
-            served = await server.listen(config, scheduler, pool)
+            cache = open_cache(config)
+            if cache is not None:
+                stack.push_async_callback(cache.close)
+            served = await server.listen(config, scheduler, pool, cache)
             stack.push_async_callback(served.stop, 0)
             return Front(config.listen, scheduler, pool, served, config, log)
 

@@ -1,6 +1,7 @@
 """A worker without a jail, to test what the front makes of workers: it obeys the programs' text.
 
-`sleep 0.1`, `die`, `fault`, `error` (an ENGINE_ERROR), `silent`; anything else passes. Started like
+`sleep 0.1`, `die`, `fault`, `error` (an ENGINE_ERROR), `half` (an ENGINE_ERROR behind a test that failed), `long N` (a
+message of N characters), `silent`; anything else passes. Started like
 the real one; what it does is appended to the file named in its configuration, if there is one.
 """
 
@@ -92,6 +93,8 @@ class FakeWorker:
             if number in self.cancelled:
                 break
             verdict: wire.Verdict = wire.PASSED
+            last: wire.Verdict | None = None
+            message = ""
             match source.decode().split():
                 case ["sleep", seconds, *_]:
                     time.sleep(float(seconds))
@@ -102,16 +105,23 @@ class FakeWorker:
                     return
                 case ["error"]:
                     verdict = wire.ENGINE_ERROR
+                case ["half"]:
+                    verdict, last = wire.WRONG_ANSWER, wire.ENGINE_ERROR
+                case ["long", size, *_]:
+                    message = "x" * int(size)
                 case ["silent"]:
                     time.sleep(1000)
             self.note("program", self.index, source.decode())
+            test = wire.TestResult(verdict=verdict, seal=wire.SEALED, cpu_time_s=0.001, message=message)
             result = wire.SubmissionResult(
                 index=request.first_index + offset,
                 program_sha256=hashlib.sha256(source).digest(),
                 verdict=verdict,
                 pass_rate=1.0,
-                tests=[wire.TestResult(verdict=verdict, seal=wire.SEALED, cpu_time_s=0.001)] * tests,
+                tests=[test] * tests,
             )
+            if last is not None:
+                result.tests[-1].verdict = last
             response = wire.GradeResponse(request_id=request.request_id, results=[result])
             self.send(1, response.SerializeToString())
         self.send(1, wire.GradeResponse(request_id=request.request_id, done=True).SerializeToString())

@@ -28,6 +28,8 @@ def test_flags_beat_environment_beats_file_beats_defaults(tmp_path: Path, monkey
     ("text", "named"),
     [
         ("workers = 0", "workers"),
+        ("cache_bytes = -1", "cache_bytes"),
+        ("cache_disk_bytes = 5", "cache_disk_bytes"),
         ('listen = "nowhere"', "listen"),
         ("worker = 1", "worker"),
         ("[ceilings]\ncpu = 1", "ceilings"),
@@ -35,13 +37,24 @@ def test_flags_beat_environment_beats_file_beats_defaults(tmp_path: Path, monkey
         ("workers = ", "engine.toml"),
     ],
 )
-def test_a_wrong_setting_is_named(tmp_path: Path, text: str, named: str) -> None:
+def test_a_wrong_setting_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, named: str) -> None:
+    monkeypatch.delenv("GRADEBOX_CACHE_BYTES")  # it would win
     file = tmp_path / "engine.toml"
     file.write_text(text)
     with pytest.raises(InvalidConfig, match=named):
         load_config({}, file)
     with pytest.raises(InvalidConfig, match="no such file"):
         load_config({}, tmp_path / "other.toml")
+
+
+def test_the_cache_is_on_by_default_and_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_config({"cache_bytes": 0}, None).cache_bytes == 0
+    monkeypatch.delenv("GRADEBOX_CACHE_BYTES")
+    loaded = load_config({}, None)
+    assert (loaded.cache_bytes, loaded.cache_path) == (64 << 20, None)
+    monkeypatch.setenv("GRADEBOX_CACHE_PATH", str(tmp_path / "env"))
+    assert load_config({}, None).cache_path == tmp_path / "env"
+    assert load_config({"cache_path": tmp_path / "flag"}, None).cache_path == tmp_path / "flag"
 
 
 def test_no_more_memory_is_promised_than_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
