@@ -35,6 +35,9 @@ from gradebox_engine.suites import Image
 from gradebox_proto.v1 import grading_pb2 as wire
 
 STOP_GRACE_S = 5.0  # for calls under way, when the engine is asked to end
+# When its owner is gone, or going. Not 0: gRPC would tell a client that is just closing its connection of an
+# error, and the client's gRPC writes that to stderr.
+OWNED_STOP_GRACE_S = 0.5
 OWNER_CHECK_S = 1.0
 _log = structlog.get_logger("server")
 
@@ -107,7 +110,7 @@ async def _serve(config: EngineConfig, of_tier: tier.Tier, share: Share) -> None
             await stop.wait()
     finally:
         if server is not None:
-            await server.stop(0 if config.embedded or orphaned.is_set() else STOP_GRACE_S)
+            await server.stop(OWNED_STOP_GRACE_S if config.embedded or orphaned.is_set() else STOP_GRACE_S)
         await pool.stop()
         if cache is not None:
             await cache.close()

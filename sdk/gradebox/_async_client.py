@@ -42,8 +42,8 @@ ONE_MESSAGE_TESTS = 200_000
 class AsyncClient:
     """A client of the engine at `target`: `host:port`, `dns:///name:port`, or `unix:/path`.
 
-    It connects at its first call, to each front where the engine has several. Use it as an
-    asynchronous context manager, or close it.
+    It connects at its first call, and where the engine has several fronts, to each of them once it has
+    more than one call to make at a time. Use it as an asynchronous context manager, or close it.
 
     Args:
         retry_s: seconds for which a call goes on trying when the engine is gone (restarted, say) or

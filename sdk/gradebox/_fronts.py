@@ -1,10 +1,11 @@
 """Connections to the fronts of one engine.
 
 An engine on a large machine has several front processes on one address, each with its own part of the
-workers, and a connection reaches one of them, for as long as it lasts. Info says how many there are, and
-which one answers; so connections are made, and those to a front that has one already closed, until there
-is one to each. A front that is replaced drops its connection, which then reaches another one: the fronts
-are looked for again, a while later, at the next call.
+workers, and a connection reaches one of them, for as long as it lasts. That is enough for one call at a
+time. Before bulk work, or a call beside another one, the fronts are looked for: Info says how many there
+are, and which one answers; so connections are made, and those to a front that has one already closed,
+until there is one to each. A front that is replaced drops its connection, which then reaches another one:
+the fronts are looked for again, a while later, at the next call.
 """
 
 import asyncio
@@ -37,7 +38,8 @@ class Fronts:
     @asynccontextmanager
     async def one(self, deadline: Deadline) -> AsyncIterator[Connection]:
         """The connection for one call."""
-        await self._look_where_due(deadline)
+        if self._loop is not None or self._connections[0].calls:
+            await self._look_where_due(deadline)
         connection = min(self._connections, key=lambda connection: connection.calls)
         connection.calls += 1
         try:

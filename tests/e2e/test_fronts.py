@@ -81,6 +81,9 @@ def test_clients_reach_different_fronts(server: Server) -> None:
         with gradebox.Client(server.target) as client:
             results = client.grade([GOOD, BUSY], problem=PROBLEM)
             assert [result.verdict for result in results] == [Verdict.PASSED] * 2
+            assert len(client._client._fronts._connections) == 1  # one call at a time
+            for graded in client.grade_many([GradeItem(PROBLEM, [GOOD])]):
+                assert graded.results[0].verdict is Verdict.PASSED
             assert len(client._client._fronts._connections) == 2
 
 

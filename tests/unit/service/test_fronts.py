@@ -1,11 +1,17 @@
 """How the workers of an engine are dealt out to its fronts, and whose a port is."""
 
+import asyncio
 import socket
 
 import pytest
 
+import gradebox
 from gradebox_engine.config import InvalidConfig, load_config
 from gradebox_engine.fronts import Claim, Share, shares
+from gradebox_engine.service import GradingService
+from gradebox_proto.v1 import grading_pb2 as wire
+
+from .conftest import StartFront
 
 
 @pytest.mark.parametrize(
@@ -93,3 +99,27 @@ def test_every_form_of_address(listen: str) -> None:
 def test_an_address_that_is_not_ours(listen: str) -> None:
     with pytest.raises(RuntimeError, match="cannot listen on"):
         Claim(listen)
+
+
+async def test_a_client_asks_for_the_fronts_when_it_has_more_than_one_call(
+    start_front: StartFront, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+    info = GradingService.info
+
+    async def counted(self: GradingService, request: wire.InfoRequest, context: object) -> wire.InfoResponse:
+        nonlocal asked
+        asked += 1
+        return await info(self, request, context)
+
+    monkeypatch.setattr(GradingService, "info", counted)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    front = await start_front(listen=listen, fronts=1)
+    async with gradebox.AsyncClient(front.target) as client:
+        for _ in range(3):
+            await client.grade(["a"], tests=["t"])
+        assert asked == 0
+        for _ in range(3):
+            await asyncio.gather(*(client.grade(["a"], tests=["t"]) for _ in range(10)))
+        assert asked == 1
