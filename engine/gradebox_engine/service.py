@@ -1,64 +1,29 @@
-"""The gRPC service: requests in, validated; results out. What runs when is the scheduler's affair.
+"""The gRPC service: its methods, and how errors are told. What they ask for is in `asking`.
 
 Requests are read as RoutedGradeRequest and results sent as RoutedGradeResponse: suites, programs
 and results pass through as bytes.
-
-What is held in memory is bounded, whatever clients send: what is queued by the scheduler, what a stream
-has not answered by STREAM_IN_FLIGHT and by bytes of results, and the one message that a call has sent
-beyond that, which waits to be queued or answered, by the largest message. Grade and GradeBatch, for gRPC,
-take a stream of which they read one message: a method that takes a message would be given it at once,
-however many there are, and gRPC would keep it until the call ends.
 """
 
 import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine
-from functools import partial
 from typing import Any, NoReturn
 
 import grpc
-import structlog
 
+from gradebox_engine.asking import Asker, error_detail, too_large
 from gradebox_engine.cache import Cache
 from gradebox_engine.cached import CachedGrading
 from gradebox_engine.config import EngineConfig
-from gradebox_engine.convert import InvalidSuite
-from gradebox_engine.delivery import Answer, Delivery
+from gradebox_engine.delivery import Delivery
 from gradebox_engine.scheduler import Scheduler
-from gradebox_engine.suites import Image, Suites, UnknownSuite, own_result
-from gradebox_engine.work import Call, Job, NoWorkers, QueueFull, SuiteEntry
+from gradebox_engine.suites import Image, Suites
+from gradebox_engine.work import Call, Job
 from gradebox_proto.v1 import grading_pb2 as wire
 from gradebox_proto.v1 import routing_pb2 as routed
 
-STREAM_IN_FLIGHT = 4096  # programs, or requests, of one stream that are not answered
-MAX_PROGRAMS = 1_000_000  # of one request; each costs some 150 bytes, however short
-MAX_BATCH_REQUESTS = 10_000
-MAX_BATCH_TESTS = 2_000_000  # test results in one answer, of some 50 bytes each
-# Messages of Grade and GradeBatch that come in at once, and how long one may take.
-READING, READING_TIMEOUT_S = 32, 30.0
 ERROR_KEY = "gradebox-error-bin"  # trailing metadata: a serialized ErrorDetail
-
-_CODES: dict[type[Exception], grpc.StatusCode] = {
-    InvalidSuite: grpc.StatusCode.INVALID_ARGUMENT,
-    UnknownSuite: grpc.StatusCode.NOT_FOUND,
-    QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    NoWorkers: grpc.StatusCode.UNAVAILABLE,
-}
-_MAX_INDEX = 2**32 - 1
-_log = structlog.get_logger("service")
-
-
-def error_detail(error: Exception) -> wire.ErrorDetail:
-    """How an error is told to the caller; one that is not a refusal is the engine's own fault."""
-    code = _CODES.get(type(error), grpc.StatusCode.INTERNAL)
-    if isinstance(error, InvalidSuite):
-        return wire.ErrorDetail(code=code.value[0], message=error.message, field=error.field)
-    if type(error) in _CODES:
-        return wire.ErrorDetail(code=code.value[0], message=str(error))
-    _log.error("fault", exc_info=error)
-    text = f"{type(error).__name__}: {error}"
-    return wire.ErrorDetail(code=code.value[0], message=text)
 
 
 class GradingService:
@@ -73,9 +38,7 @@ class GradingService:
         cache: Cache | None,
     ) -> None:
         self._scheduler = scheduler
-        self._reading = asyncio.Semaphore(READING)
         self._max_program_bytes = config.max_program_bytes
-        self._too_large = f"the program is larger than {config.max_program_bytes} bytes"
         self._suites = Suites(image, config.ceilings)
         self._info = info
         self._stamp = wire.EngineStamp(
@@ -85,7 +48,8 @@ class GradingService:
         )
         self._stamp_bytes = self._stamp.SerializeToString()
         self._cache = cache
-        self._cached = CachedGrading(cache, self._stamp_bytes) if cache is not None else None
+        cached = CachedGrading(cache, self._stamp_bytes) if cache is not None else None
+        self._asker = Asker(scheduler, self._suites, cached, config.max_program_bytes)
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """What a gRPC server needs to serve this."""
@@ -114,7 +78,7 @@ class GradingService:
     async def grade(self, requests: AsyncIterator[routed.RoutedGradeRequest], context: Any) -> None:
         """Grade: one request, a stream of answers."""
         delivery = Delivery(self._scheduler, self._stamp_bytes)
-        async with _beside(self._ask_one(delivery, context), delivery) as asking:
+        async with _beside(self._asker.one(delivery, context), delivery) as asking:
             while responses := await delivery.next():
                 for response in responses:
                     await context.write(response)
@@ -128,7 +92,7 @@ class GradingService:
     ) -> routed.RoutedGradeBatchResponse:
         """GradeBatch: the answers all at once, in the order of the requests."""
         delivery = Delivery(self._scheduler, self._stamp_bytes)
-        async with _beside(self._ask_all(delivery, context), delivery) as asking:
+        async with _beside(self._asker.all(delivery, context), delivery) as asking:
             responses = await delivery.all()
             try:
                 await asking
@@ -139,7 +103,7 @@ class GradingService:
     async def grade_stream(self, requests: AsyncIterator[routed.RoutedGradeBatchRequest], context: Any) -> None:
         """GradeStream: reads as long as not too much is unanswered, writes as answers come."""
         delivery = Delivery(self._scheduler, self._stamp_bytes)
-        async with _beside(self._ask_stream(delivery, requests), delivery) as asking:
+        async with _beside(self._asker.stream(delivery, requests), delivery) as asking:
             while responses := await delivery.next():
                 await context.write(routed.RoutedGradeBatchResponse(responses=responses))
             await asking
@@ -147,7 +111,9 @@ class GradingService:
     async def run(self, request: wire.RunRequest, context: Any) -> wire.RunResponse:
         """Run: one program, its output."""
         if len(request.source) > self._max_program_bytes:
-            return wire.RunResponse(verdict=wire.COMPILE_ERROR, message=self._too_large, engine=self._stamp)
+            return wire.RunResponse(
+                verdict=wire.COMPILE_ERROR, message=too_large(self._max_program_bytes), engine=self._stamp
+            )
         answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
         def emit(results: list[bytes]) -> None:
@@ -182,115 +148,6 @@ class GradingService:
         info = wire.InfoResponse(cache=self._cache.info())
         info.MergeFrom(self._info)
         return info
-
-    # --- requests: each of these ends with delivery.close(), and takes back what it asked when it fails ---
-
-    async def _ask_one(self, delivery: Delivery, context: Any) -> None:
-        try:
-            request = await self._one(context)
-            await self._ask(delivery, delivery.open(request.request_id), request)
-        except Exception:
-            delivery.drop()
-            raise
-        finally:
-            delivery.close()
-
-    async def _ask_all(self, delivery: Delivery, context: Any) -> None:
-        try:
-            batch = await self._one(context)
-            if len(batch.requests) > MAX_BATCH_REQUESTS:
-                raise InvalidSuite("requests", f"{len(batch.requests)} are more than {MAX_BATCH_REQUESTS}")
-            tests = 0
-            for one in batch.requests:
-                tests += await self._ask_or_fail(delivery, one)
-                if tests > MAX_BATCH_TESTS:
-                    raise InvalidSuite("requests", f"more than {MAX_BATCH_TESTS} test results in one answer")
-        except Exception:
-            delivery.drop()
-            raise
-        finally:
-            delivery.close()
-
-    async def _ask_stream(self, delivery: Delivery, requests: AsyncIterator[routed.RoutedGradeBatchRequest]) -> None:
-        try:
-            async for batch in requests:
-                for one in batch.requests:
-                    await delivery.fewer_than(STREAM_IN_FLIGHT)
-                    await self._ask_or_fail(delivery, one, waits=True)
-        finally:
-            delivery.close()
-
-    async def _one(self, context: Any) -> Any:
-        """The one message of a call. Raises InvalidSuite when it does not come."""
-        async with self._reading:
-            with contextlib.suppress(TimeoutError):
-                message = await asyncio.wait_for(context.read(), READING_TIMEOUT_S)
-                if message is not grpc.aio.EOF:
-                    return message
-        raise InvalidSuite("", "there was no request")
-
-    async def _ask_or_fail(self, delivery: Delivery, request: routed.RoutedGradeRequest, *, waits: bool = False) -> int:
-        """Asks one request of several; what is wrong with it is told in its own answer.
-
-        Returns how many test results the answer will have.
-        """
-        answer = delivery.open(request.request_id)
-        try:
-            return await self._ask(delivery, answer, request, waits=waits)
-        except Exception as error:
-            delivery.fail(answer, error_detail(error).SerializeToString())
-            return 0
-
-    async def _ask(
-        self, delivery: Delivery, answer: Answer, request: routed.RoutedGradeRequest, *, waits: bool = False
-    ) -> int:
-        """Answers what needs no run and submits the rest. waits: for room in the queue, instead of QueueFull.
-
-        Returns how many test results the answer will have.
-        """
-        suite = self._suites.find(request)
-        index = request.first_index
-        if index + len(request.programs) > _MAX_INDEX:
-            raise InvalidSuite("first_index", f"with the programs above {_MAX_INDEX}")
-        if len(request.programs) > MAX_PROGRAMS:
-            raise InvalidSuite("programs", f"{len(request.programs)} are more than {MAX_PROGRAMS} in one request")
-        pending: deque[tuple[int, bytes]] = deque()
-        for source in request.programs:
-            if len(source) > self._max_program_bytes:
-                refusal = own_result(index, source, suite.tests, wire.COMPILE_ERROR, self._too_large)
-                await delivery.add_own(answer, [refusal])
-            else:
-                pending.append((index, source))
-            index += 1
-        emit = partial(delivery.add, answer)
-        if self._cached is not None:
-            known = self._cached.of(suite, request.stop_early)
-            if not request.fresh:
-                pending = await known.answer(delivery, answer, pending)
-            emit = partial(known.emit, emit)
-        if pending:
-            if waits:
-                await self._scheduler.room()
-            job = Job(
-                call=delivery.call,
-                suite=suite,
-                pending=pending,
-                emit=emit,
-                fault=partial(_fault, suite),
-                stop_early=request.stop_early,
-            )
-            answer.job = job
-            try:
-                self._scheduler.submit(job)
-            except BaseException:
-                answer.job = None
-                raise
-        delivery.asked(answer)
-        return suite.tests * len(request.programs)
-
-
-def _fault(suite: SuiteEntry, index: int, source: bytes, why: str) -> bytes:
-    return own_result(index, source, suite.tests, wire.ENGINE_ERROR, why)
 
 
 def _run_fault(why: str) -> bytes:

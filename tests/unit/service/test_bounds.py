@@ -6,7 +6,7 @@ import contextlib
 import grpc
 import pytest
 
-from gradebox_engine import service
+from gradebox_engine import asking
 from gradebox_proto.v1 import grading_pb2 as wire
 from gradebox_proto.v1 import grading_pb2_grpc as stubs
 
@@ -45,7 +45,7 @@ async def sent_until_it_blocks(front: Front, message: wire.GradeBatchRequest) ->
 async def test_a_client_that_never_reads_is_read_no_more(
     start_front: StartFront, monkeypatch: pytest.MonkeyPatch, request_: wire.GradeRequest
 ) -> None:
-    monkeypatch.setattr(service, "STREAM_IN_FLIGHT", 512)
+    monkeypatch.setattr(asking, "STREAM_IN_FLIGHT", 512)
     front = await start_front(max_program_bytes=100)
     request_.request_id = "r" * 500  # comes back with each answer, so that what gRPC itself buffers is soon full
     assert await sent_until_it_blocks(front, batch(*[request_] * 256)) < 100
@@ -72,9 +72,9 @@ async def test_what_is_too_much_for_one_message_is_said(
     start_front: StartFront, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     front = await start_front()
-    monkeypatch.setattr(service, "MAX_PROGRAMS", 20)
-    monkeypatch.setattr(service, "MAX_BATCH_REQUESTS", 5)
-    monkeypatch.setattr(service, "MAX_BATCH_TESTS", 40)
+    monkeypatch.setattr(asking, "MAX_PROGRAMS", 20)
+    monkeypatch.setattr(asking, "MAX_BATCH_REQUESTS", 5)
+    monkeypatch.setattr(asking, "MAX_BATCH_TESTS", 40)
     few = wire.GradeRequest(suite=SUITE, programs=[b"p"] * 10)
     many = wire.GradeRequest(suite=SUITE, programs=[b"p"] * 21)
     async with grpc.aio.insecure_channel(front.target) as channel:
@@ -90,8 +90,8 @@ async def test_what_is_too_much_for_one_message_is_said(
 
 async def test_a_call_without_its_request_is_ended(start_front: StartFront, monkeypatch: pytest.MonkeyPatch) -> None:
     """And calls that do not send theirs do not keep others waiting for ever."""
-    monkeypatch.setattr(service, "READING", 1)
-    monkeypatch.setattr(service, "READING_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(asking, "READING", 1)
+    monkeypatch.setattr(asking, "READING_TIMEOUT_S", 0.3)
     front = await start_front()
     async with grpc.aio.insecure_channel(front.target) as channel:
         method = "/gradebox.v1.Grading/GradeBatch"
