@@ -6,7 +6,7 @@ In the environment a ceiling is written GRADEBOX_CEILINGS__MEMORY_BYTES=42949672
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import (
@@ -37,6 +37,8 @@ class EngineConfig(BaseSettings):
     workers: int | None = Field(None, ge=1, le=1024)  # None: by the machine's cores and memory
     fronts: int | None = Field(None, ge=1, le=256)  # None: one for each WORKERS_PER_FRONT workers
     image: str = "python"
+    packages: Path | None = None  # a folder of installed packages that programs can import
+    warm_modules: tuple[Annotated[str, Field(pattern=r"^\w+(\.\w+)*$")], ...] = ()  # imported ahead for who uses them
     ceilings: Ceilings = Ceilings()
     max_message_bytes: int = Field(64 << 20, ge=1 << 20, le=1 << 30)
     max_program_bytes: int = Field(8 << 20, ge=1)

@@ -93,7 +93,13 @@ async def _serve(config: EngineConfig, of_tier: tier.Tier, share: Share) -> None
         max_programs=max(1, config.max_queued_programs // share.fronts),
         max_bytes=max(1, config.max_queued_bytes // share.fronts),
     )
-    settings = {"image": config.image, "ceilings": asdict(config.ceilings), "tier": of_tier}
+    settings = {
+        "image": config.image,
+        "packages": str(config.packages.absolute()) if config.packages else None,
+        "warm_modules": config.warm_modules,
+        "ceilings": asdict(config.ceilings),
+        "tier": of_tier,
+    }
     pool = Pool(scheduler, size=share.workers, first_index=share.first_worker, config=settings)
     starting = asyncio.create_task(pool.start())
     ended = asyncio.create_task(stop.wait())

@@ -26,6 +26,10 @@ _VALUE_BUDGET = Budget(nodes=999_000, depth=120, bytes=(16 << 20) - 1024)
 _HEAD = Struct("<cIcI6scqcqcqcIcI5s")
 VALUE_AT = _HEAD.size
 _LONGEST_US = 0x7FFFFFFF
+# The bell is rung after so many bytes of answers (the channel holds some 200 KiB), or a call that took so long.
+_UNREAD_BYTES = 1 << 16
+_UNREAD_US = 10_000
+LOADED = encode(("loaded", []))  # what comes before the answers, of most programs: told by its bytes
 
 
 def answer_head(index: int, cpu_us: int, wall_us: int) -> bytes:
@@ -50,6 +54,10 @@ def answer_head(index: int, cpu_us: int, wall_us: int) -> bytes:
     )
 
 
+_PARTS = Struct("<17sqcqcq15s").unpack_from  # the same, its numbers alone taken apart
+_BEFORE, _, _, _, _, _, _AFTER = _PARTS(answer_head(0, 0, 0))
+
+
 def split_answer(payload: bytes) -> tuple[int, int, int, bytes] | None:
     """(index, cpu_us, wall_us, encoded value) of an answer that carries a value, without decoding it; else None.
 
@@ -57,9 +65,8 @@ def split_answer(payload: bytes) -> tuple[int, int, int, bytes] | None:
     """
     if len(payload) <= VALUE_AT:
         return None
-    part = _HEAD.unpack_from(payload)
-    index, cpu_us, wall_us = part[6], part[8], part[10]
-    if payload[:VALUE_AT] != answer_head(index, cpu_us, wall_us):
+    before, index, first, cpu_us, second, wall_us, after = _PARTS(payload)
+    if before != _BEFORE or first != b"i" or second != b"i" or after != _AFTER:
         return None
     return index, cpu_us, wall_us, payload[VALUE_AT:]
 
@@ -117,9 +124,15 @@ def _drain(value: Any, limit: int) -> Any:
 
 
 def answer_calls(
-    first: int, trees: list[Any], flags: list[Any], namespace: dict[str, Any], send: Callable[[bytes], None]
+    first: int,
+    trees: list[Any],
+    flags: list[Any],
+    namespace: dict[str, Any],
+    send: Callable[[bytes], None],
+    ring: Callable[[], None],
 ) -> None:
-    """Evaluates the trees in order and sends each answer as soon as it is there."""
+    """Evaluates the trees in order and sends each answer as soon as it is there. Rings when it is time to read them."""
+    unread = 0
     for index, tree in enumerate(trees, first):
         cpu, wall = _cpu_ns(), _wall_ns()
         outcome: tuple[Any, ...]
@@ -131,7 +144,12 @@ def answer_calls(
                 data = encode(value, budget=_VALUE_BUDGET, opaque=stand_in)
             finally:
                 del value  # the next call must not find it alive
-            send(answer_head(index, (_cpu_ns() - cpu) // 1000, (_wall_ns() - wall) // 1000) + data)
+            wall_us = (_wall_ns() - wall) // 1000
+            send(answer_head(index, (_cpu_ns() - cpu) // 1000, wall_us) + data)
+            unread += VALUE_AT + len(data)
+            if unread > _UNREAD_BYTES or wall_us > _UNREAD_US:
+                ring()
+                unread = 0
             continue
         except OverBudget:
             outcome = ("over_budget",)
@@ -139,3 +157,6 @@ def answer_calls(
             outcome = ("raised", error_info(error))
             error.__traceback__ = None
         send(encode(("answer", index, (_cpu_ns() - cpu) // 1000, (_wall_ns() - wall) // 1000, outcome)))
+        if _wall_ns() - wall > _UNREAD_US * 1000:
+            ring()
+    ring()

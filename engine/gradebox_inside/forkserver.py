@@ -7,7 +7,7 @@ passes on and closes. It is single-threaded and answers one request at a time:
 
     worker → fork server                                    answer
     ("config", BPF for all, BPF of a program, [modules])    ("ready",) + the listener of refused calls
-    ("spawn", spec, [pids]) + descriptors (SCM_RIGHTS)      ("spawned", pid) or ("error", text)
+    ("spawn", spec, [pids]) + descriptors (SCM_RIGHTS)      SPAWNED with the pid, or ("error", text)
     ("reap", pid)                                           ("exited", pid, wait status, CPU seconds, peak bytes)
 
 "spawn" first reaps the pids that it names. The worker reaps only what it knows to be dead or has killed, so that it
@@ -28,7 +28,7 @@ import time
 from struct import Struct
 
 from gradebox_inside import codec, oracle, program, sandbox, stdio, warm
-from gradebox_inside.orders import unpack
+from gradebox_inside.orders import SPAWNED, unpack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 CONTROL_FD = 0
 MAX_REQUEST_BYTES = 1 << 18
-MAX_DESCRIPTORS = 5
+MAX_DESCRIPTORS = 6
 _HELLO = Struct("<QQ")  # nanoseconds: its CPU time, the clock on the wall
 
 
@@ -71,13 +71,15 @@ def _warm_streams() -> None:
 def _run_child(role: str, has_peer: bool) -> None:
     channel = socket.socket(fileno=sandbox.CHANNEL_FD)
     peer = socket.socket(fileno=sandbox.PEER_FD) if has_peer else None
+    if (random := sys.modules.get("numpy.random")) is not None:
+        random.seed()  # as a fresh import does; the module `random` does so by itself after a fork
     # The hello: sandboxed, ready for a program. What it tells is the worker's zero.
     channel.sendall(b"!" + _HELLO.pack(time.process_time_ns(), time.monotonic_ns()))
     if role == "oracle":
         assert peer is not None
         oracle.serve(channel, peer)
     else:
-        program.serve(channel, peer)
+        program.serve(channel, peer, sandbox.BELL_FD)
 
 
 def _spawn(spec: dict[str, Any], descriptors: list[int], bpf: bytes) -> int:
@@ -112,8 +114,13 @@ def main() -> None:
             if request[0] == "spawn":
                 for pid in request[2]:
                     os.waitpid(pid, 0)
-                answer: tuple[Any, ...] = ("spawned", _spawn(request[1], descriptors, program_filter))
-            elif request[0] == "reap":
+                pid = _spawn(request[1], descriptors, program_filter)
+                for descriptor in descriptors:
+                    os.close(descriptor)
+                control.send(SPAWNED.pack(b"+", pid))
+                continue
+            answer: tuple[Any, ...]
+            if request[0] == "reap":
                 answer = _reap(request[1])
             else:
                 program_filter = request[2]

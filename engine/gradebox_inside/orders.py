@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 from marshal import dumps, loads
+from struct import Struct
 
 from gradebox_inside.decode import decode
 from gradebox_inside.encode import encode
@@ -20,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+SPAWNED = Struct("<cq")  # the one answer that is not in the codec: "+" and the pid of a new process
 _MARSHALLED, _ENCODED = b"m", b"c"
 # Without references: two equal lists of a message must never become one that a program changes for both.
 _VERSION = 2

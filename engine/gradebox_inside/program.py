@@ -1,12 +1,16 @@
 """The program's process: serves the worker's messages after the sandbox is closed around it.
 
     worker → program                                       answer
-    ("load", source, {"name", "with_typing"})              ("loaded", cpu_ns, [evidence]) or ("failed", kind, info)
+    ("load", source, {"name", "with_typing"})              ("loaded", [evidence]) or ("failed", kind, info)
                                                            perhaps after ("noted", [evidence]), of the source alone
     ("calls", first index, [tree…], [flags…])              one ("answer", index, cpu_us, wall_us, outcome) a tree
     ("in_process", index, kind, setup, source)             ("tested", index, cpu_ns, wall_ns, result)
     ("serve",)                                             ("served",) when the oracle pauses or is gone
     ("stdio", source, argv)                                ("ended", exit code, info | None, cpu_ns), then exits with it
+
+Answers to "calls" lie in the channel until the bell, a pipe, is rung: at the end, and before more time or bytes have
+come together than the worker should not know of. A worker that was woken for each would spend more on that than on all
+of its judging. Whatever dies or hangs, what was sent before is there.
 
 outcome: ("value", v), ("raised", info) or ("over_budget",). Whatever this process says may be a lie: the program
 can do anything to it. But an honest program must not break it by patching what it uses: clocks, sends and
@@ -22,7 +26,7 @@ import sys
 import time
 from _operator import is_
 
-from gradebox_inside.calls import answer_calls
+from gradebox_inside.calls import LOADED, answer_calls
 from gradebox_inside.encode import encode
 from gradebox_inside.frames import Channel
 from gradebox_inside.loader import load
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
 
 _cpu_ns = time.process_time_ns
 _exit = os._exit
+_write = os.write
 _frame = sys._getframe
 LONGEST_ORDER_BYTES = 1 << 30
 _FAULT_STATUS = 70
@@ -60,7 +65,7 @@ def _signs(before: tuple[Any, ...]) -> list[str]:
     return [] if same else ["PATCHED_BUILTINS"]
 
 
-def serve(channel: socket.socket, oracle: socket.socket | None) -> None:
+def serve(channel: socket.socket, oracle: socket.socket | None, bell_fd: int | None = None) -> None:
     """Serves until the worker closes the channel. `oracle` leads to the oracle's process, where there is one."""
     worker = Channel(channel, LONGEST_ORDER_BYTES)
     peer = None if oracle is None else Channel(oracle, 1 << 28)
@@ -71,6 +76,10 @@ def serve(channel: socket.socket, oracle: socket.socket | None) -> None:
     module: ModuleType | None = None
     conversation: Any = None
 
+    def ring() -> None:
+        if bell_fd is not None:
+            _write(bell_fd, b"!")
+
     def note(evidence: str) -> None:
         worker.send(encode(("noted", [evidence])))
 
@@ -79,16 +88,18 @@ def serve(channel: socket.socket, oracle: socket.socket | None) -> None:
             message = unpack(payload)
             tag = message[0]
             if tag == "calls" and module is not None:
-                answer_calls(message[1], message[2], message[3], module.__dict__, worker.send)
+                answer_calls(message[1], message[2], message[3], module.__dict__, worker.send, ring)
                 continue
             started = _cpu_ns()
             answer: tuple[Any, ...]
             if tag == "load":
                 options, before = message[2], tuple(vars(builtins).values())
                 module, failure = load(message[1], options["name"], options.get("with_typing", False), note)
-                answer = (
-                    ("failed", *failure) if failure is not None else ("loaded", _cpu_ns() - started, _signs(before))
-                )
+                signs = _signs(before) if failure is None else []
+                if failure is None and not signs:
+                    worker.send(LOADED)
+                    continue
+                answer = ("failed", *failure) if failure is not None else ("loaded", signs)
             elif tag == "in_process" and module is not None:
                 from gradebox_inside.beside import test_beside
 
@@ -101,10 +112,12 @@ def serve(channel: socket.socket, oracle: socket.socket | None) -> None:
             elif tag == "stdio":
                 code, info = run(message[1], message[2])
                 worker.send(encode(("ended", code, info, _cpu_ns() - started)))
+                ring()
                 _exit(code & 0xFF)  # the status is the evidence; the message only explains it
             else:
                 answer = ("refused", tag)
             del message
             worker.send(encode(answer))
+            ring()
     except BaseException:  # the channel is gone, or the program broke this process: silence is not an answer
         _exit(_FAULT_STATUS)

@@ -41,7 +41,7 @@ PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 4, 22, 2
 SECCOMP_MODE_FILTER = 2
 SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER = 1, 8
 
-CHANNEL_FD, PEER_FD = 3, 4
+CHANNEL_FD, BELL_FD, PEER_FD = 3, 4, 5
 MAX_OPEN_FILES = 256
 MAX_THREADS = 64
 THREAD_STACK_BYTES = 8 << 20
@@ -167,8 +167,8 @@ def load_filter_with_listener(bpf: bytes) -> int:
 
 
 def _move_descriptors(descriptors: list[int]) -> None:
-    """Puts channel, stdin, stdout, stderr and, if there is one, the peer at their fixed numbers; closes all else."""
-    targets = (CHANNEL_FD, 0, 1, 2, PEER_FD)[: len(descriptors)]
+    """Puts channel, stdin, stdout, stderr, bell and perhaps the peer at their fixed numbers; closes all else."""
+    targets = (CHANNEL_FD, 0, 1, 2, BELL_FD, PEER_FD)[: len(descriptors)]
     # `descriptors` came from a socket into a process with few open files: move them out of the targets' way first.
     high = [os.dup2(fd, 100 + i, inheritable=False) for i, fd in enumerate(descriptors)]
     for fd, target in zip(high, targets, strict=True):

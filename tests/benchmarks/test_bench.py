@@ -33,7 +33,7 @@ TARGETS = {
     "scaling": {"workers_2": 1.8},
     "latency": {"p99": 5.0},
 }
-MAY_BE_LEFT_OUT = {("asserts", "evalplus"), ("humaneval", "evalplus"), ("numpy", "gradebox")}
+MAY_BE_LEFT_OUT = {("asserts", "evalplus"), ("humaneval", "evalplus")}
 
 
 @pytest.fixture(scope="module")

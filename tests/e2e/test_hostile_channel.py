@@ -36,7 +36,7 @@ ATTACKS = {
     "not_a_message": "send(frame(encode([1, 2])) + frame(encode((3,))))",
     "close": "os.close(3)",
     "half_a_frame_and_death": "send(b'\\x09\\0\\0\\0half'); os._exit(0)",
-    "loaded": "send(frame(encode(('loaded', 1, []))) * 3)",
+    "loaded": "send(frame(encode(('loaded', []))) * 3)",
     "tested": "send(frame(encode(('tested', 0, 1, 1, {'outcome': 'passed', 'ran': 5}))) * 3)",
     "served": "send(frame(encode(('served',))) * 3)",
     "ended": "send(frame(encode(('ended', 0, None, 1))) * 3); os._exit(3)",
@@ -153,7 +153,7 @@ def test_workers_do_not_grow(jails: None) -> None:
 def test_a_child_that_keeps_the_channel_answers_nothing(jails: None) -> None:
     orphan = PRELUDE + (
         "if os.fork():\n    os._exit(0)\n"
-        "while True:\n    send(frame(encode(('loaded', 1, []))) + answer(0, 2) + answer(1, 3)); time.sleep(0.01)\n"
+        "while True:\n    send(frame(encode(('loaded', []))) + answer(0, 2) + answer(1, 3)); time.sleep(0.01)\n"
     )
     late = PRELUDE + (
         "def f(x):\n"

@@ -28,7 +28,7 @@ VALUES: tuple[Any, ...] = (
 _RAISED = {"type": "ValueError", "message": "no", "mro": ["ValueError", "Exception"], "line": 3}
 
 MESSAGES: tuple[tuple[Any, ...], ...] = (
-    ("loaded", 1200, []),
+    ("loaded", []),
     ("failed", "compile", {"type": "SyntaxError", "message": "invalid", "line": 1}),
     ("failed", "raised", _RAISED),
     ("noted", ["SWALLOWED_EXCEPTION"]),

@@ -32,6 +32,7 @@ from gradebox_engine.jail import cgroup, decoys, ids, rootfs, seccomp
 from gradebox_engine.jail.refusals import Refusals
 from gradebox_engine.jail.tree import ProcessTree
 from gradebox_inside import codec, orders
+from gradebox_inside.orders import SPAWNED
 
 PROGRAM_UID, ORACLE_UID = 1000, 1001
 _STACK_MIB = 64
@@ -39,11 +40,6 @@ _ANSWER_BYTES = 1 << 16
 _START_TIMEOUT_S = 30.0
 _ANSWER_TIMEOUT_S = 20.0
 _LONGEST_CPU_TIME_S = 1e9
-# No folder that a program can write, and none of ours, stays on the module search path.
-_START = (
-    f"import sys; sys.path.insert(0, {str(Path(INSIDE_FOLDER).parent)!r}); "
-    "from gradebox_inside import forkserver; del sys.path[0]; forkserver.main()"
-)
 _UCRED = struct.Struct("3i")
 
 PROTECTIONS = (
@@ -71,6 +67,15 @@ def sweep_folders() -> None:
         pid = folder.name.split("-")[2]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_code(image: Image) -> str:
+    """Starts the fork server. No folder that a program can write, and none of ours, stays on the search path."""
+    return (
+        f"import sys; sys.path.insert(0, {str(Path(INSIDE_FOLDER).parent)!r}); "
+        f"from gradebox_inside import forkserver; sys.path[:1] = []; sys.path += {[*image.search_path]!r}; "
+        "forkserver.main()"
+    )
 
 
 class JailDied(RuntimeError):
@@ -118,7 +123,7 @@ def nsjail_config(image: Image, root: Path, first_id: int) -> NsJailConfig:
         ],
         seccomp_string=[seccomp.jail_policy()],
         log_level=LogLevel.ERROR,
-        exec_bin=Exe(path=image.interpreter, arg=["-s", "-B", "-P", "-c", _START]),
+        exec_bin=Exe(path=image.interpreter, arg=["-s", "-B", "-P", "-c", _start_code(image)]),
     )
 
 
@@ -185,10 +190,13 @@ class Jail:
         self._control = ours
         listeners: list[int] = []
         filters = seccomp.common_filter(), seccomp.program_filter()
-        self._ask(("config", *filters, list(self.image.warm_modules)), received=listeners)
-        if not listeners:
+        try:
+            self._ask(("config", *filters, list(self.image.warm_modules)), received=listeners)
+        finally:
+            if listeners:
+                self.refusals = Refusals(listeners[0])
+        if self.refusals is None:
             raise JailDied("the fork server sent no listener of refused system calls")
-        self.refusals = Refusals(listeners[0])
         ours.settimeout(_ANSWER_TIMEOUT_S)
         if isinstance(group, ProcessTree):
             group.follow(self._process.pid)
@@ -197,22 +205,29 @@ class Jail:
     def _config(self, root: Path) -> NsJailConfig:
         return nsjail_config(self.image, root, self._first_id)
 
-    def _ask(
+    def _ask(self, request: tuple[Any, ...], received: list[int] | None = None) -> tuple[Any, ...]:
+        """The answer to a request. Raises JailDied."""
+        return self._read(self._exchange(request, (), received))
+
+    def _exchange(
         self, request: tuple[Any, ...], descriptors: tuple[int, ...] = (), received: list[int] | None = None
-    ) -> tuple[Any, ...]:
-        """The answer to a request. `received` takes a descriptor that comes with it; others are never taken."""
+    ) -> bytes:
+        """What comes back. `received` takes a descriptor that comes with it; others are never taken."""
         assert self._control is not None
         try:
             socket.send_fds(self._control, [orders.pack(request)], descriptors)
             if received is None:
-                data = self._control.recv(_ANSWER_BYTES)
-            else:
-                data, got, _, _ = socket.recv_fds(self._control, _ANSWER_BYTES, 1)
-                received += got
+                return self._control.recv(_ANSWER_BYTES)
+            data, got, _, _ = socket.recv_fds(self._control, _ANSWER_BYTES, 1)
+            received += got
+            return data
+        except OSError as error:
+            raise JailDied(f"the jail does not answer: {error!r}; {self._last_words()}") from error
+
+    def _read(self, data: bytes) -> tuple[Any, ...]:
+        try:
             answer = codec.decode(data) if data else ()
-        except (OSError, codec.CodecError, codec.OverBudget) as error:
-            while received:
-                os.close(received.pop())
+        except (codec.CodecError, codec.OverBudget) as error:
             raise JailDied(f"the jail does not answer: {error!r}; {self._last_words()}") from error
         if type(answer) is not tuple or not answer:
             raise JailDied(f"the jail ended; {self._last_words()}")
@@ -286,10 +301,12 @@ class Jail:
         """
         if isinstance(self._group, ProcessTree):
             spec = {**spec, "rlimits": self._group.rlimits(spec["memory_bytes"])}
-        answer = self._ask(("spawn", spec, self._killed), descriptors)
+        data = self._exchange(("spawn", spec, self._killed), descriptors)
         self._killed = []
-        (pid,) = _checked(answer, "spawned", int)
-        return int(pid)
+        if len(data) != SPAWNED.size or data[:1] != b"+":
+            self._read(data)
+            raise JailDied("the fork server answers what it was not asked")
+        return int(SPAWNED.unpack(data)[1])
 
     def reap_later(self, pid: int) -> None:
         """A process that was killed: it is reaped with the next request, before anything new is spawned."""

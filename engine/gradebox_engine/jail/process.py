@@ -31,6 +31,8 @@ from gradebox_inside.frames import FrameReader
 
 MAX_FRAME_BYTES = 24 << 20
 _READ_BYTES = 1 << 16
+_MOST_READS = 8
+_MOST_RINGS = 1 << 16  # an honest process rings less often than it answers
 _CREDENTIALS_BYTES = socket.CMSG_SPACE(12)  # struct ucred
 _HELLO = struct.Struct("<QQ")
 _HELLO_TIMEOUT_S = 20.0
@@ -78,10 +80,10 @@ class SandboxedProcess:
         self._answers = role == "program"  # referred calls, its oracle's too: one of the two knows whose they are
         self._poller = select.poll()
         self._polled = False  # the channel is
-        assert jail.refusals is not None, "the jail has not been started"
-        self._refusals_fd = jail.refusals.fileno()
-        if self._answers:
-            self._poller.register(self._refusals_fd, select.POLLIN)
+        self._bell_fd = -1
+        self._rings = 0
+        self.quiet = False  # while it is, messages are read when the bell rings, not as they come
+        self._refusals_fd = -1
         # With children of its own, its own clock is not the whole tree's: the jail's is, from its start on.
         self.counts_jail = limits.processes > 1 and role == "program"
         self._jail_cpu_s = jail.cpu_time_s() if self.counts_jail else 0.0
@@ -106,6 +108,10 @@ class SandboxedProcess:
         orders: messages for it, which wait in its channel: it reads nothing before its sandbox is closed.
         """
         self = cls(jail, limits, role, keep_output)
+        if self._answers:
+            assert jail.refusals is not None, "the jail has not been started"
+            self._refusals_fd = jail.refusals.fileno()
+            self._poller.register(self._refusals_fd, select.POLLIN)
         shared_uid = role == "program" or scratch_of
         spec = {
             "role": role,
@@ -118,18 +124,20 @@ class SandboxedProcess:
         self._channel, theirs = socket.socketpair()
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         # Opened for this process alone: an open file has flags (O_NONBLOCK, O_APPEND) that its holders share.
-        null_fd = write_fd = err_fd = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        null_fd = write_fd = err_fd = bell_fd = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         if role == "program":
             write_fd = err_fd = self._pipe(self.stdout)
             if keep_output:
                 err_fd = self._pipe(self.stderr)
-        descriptors = (theirs.fileno(), null_fd if stdin is None else stdin, write_fd, err_fd)
+            else:
+                self._bell_fd, bell_fd = self._read_end()
+        descriptors = (theirs.fileno(), null_fd if stdin is None else stdin, write_fd, err_fd, bell_fd)
         try:
             try:
                 self.jail_pid = jail.spawn(spec, descriptors if peer is None else (*descriptors, peer.fileno()))
             finally:
                 theirs.close()
-                for fd in {null_fd, write_fd, err_fd}:
+                for fd in {null_fd, write_fd, err_fd, bell_fd}:
                     os.close(fd)
             early = not self.counts_jail  # else what it does before the hello is seen could not be told from the rest
             if early and orders:  # the fork server has closed its end by now, and never sees them
@@ -145,11 +153,15 @@ class SandboxedProcess:
         return self
 
     def _pipe(self, output: Output) -> int:
+        read_fd, write_fd = self._read_end()
+        self._streams[read_fd] = output
+        return write_fd
+
+    def _read_end(self) -> tuple[int, int]:
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(read_fd, False)
-        self._streams[read_fd] = output
         self._poller.register(read_fd, select.POLLIN)
-        return write_fd
+        return read_fd, write_fd
 
     def _hello(self) -> None:
         self._channel.settimeout(_HELLO_TIMEOUT_S)
@@ -167,7 +179,6 @@ class SandboxedProcess:
         self.host_pid = credentials_of(ancillary)
         self.pidfd = self._jail.identify(self.host_pid)
         self._clock_id = (~self.host_pid << 3) | 2  # CPUCLOCK_SCHED of that process, all its threads
-        self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
         self._channel.setblocking(False)
         # The OOM killer is to take this process, not the fork server. It cannot be taken back from inside, where /proc
         # is read-only.
@@ -222,7 +233,8 @@ class SandboxedProcess:
         """
         poller = self._poller
         if not self.closed:
-            poller.register(self._channel, select.POLLIN | (select.POLLOUT if self._unsent else 0))
+            wanted = 0 if self.quiet and self._bell_fd >= 0 else select.POLLIN
+            poller.register(self._channel, wanted | (select.POLLOUT if self._unsent else 0))
         elif self._polled:
             poller.unregister(self._channel)
         self._polled = not self.closed
@@ -237,12 +249,35 @@ class SandboxedProcess:
             elif fd == self._refusals_fd:
                 if events & select.POLLIN:
                     self._refuse()
+            elif fd == self._bell_fd:
+                self._rung()
             elif fd != also:
                 if events & select.POLLOUT:
                     self._send_more()
                 if events & ~select.POLLOUT:
                     self._receive()
+        if self.quiet and not ready:  # what it has done so far
+            self._receive()
         return bool(ready)
+
+    def _rung(self) -> None:
+        try:
+            rings = len(os.read(self._bell_fd, _READ_BYTES))
+        except BlockingIOError:
+            return
+        self._rings += rings
+        if rings == 0:  # it has closed its end: from now on the channel itself wakes us
+            self._drop_bell()
+        elif self._rings > _MOST_RINGS:
+            self.closed = self.malformed = True
+        else:
+            self._receive()
+
+    def _drop_bell(self) -> None:
+        if self._bell_fd >= 0:
+            self._poller.unregister(self._bell_fd)
+            os.close(self._bell_fd)
+            self._bell_fd = -1
 
     def _send_more(self) -> None:
         try:
@@ -277,19 +312,25 @@ class SandboxedProcess:
             return False
 
     def _receive(self) -> None:
-        try:
-            data = self._channel.recv(_READ_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self.closed = True
-            return
-        try:
-            self._frames += self._reader.feed(data)
-        except codec.CodecError:
-            self.closed = self.malformed = True  # nothing more that it says can be read
+        """Reads what lies in the channel, at most as much as it holds at once."""
+        for _ in range(_MOST_READS):
+            if self.closed:
+                return
+            try:
+                data = self._channel.recv(_READ_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self.closed = True
+                return
+            try:
+                self._frames += self._reader.feed(data)
+            except codec.CodecError:
+                self.closed = self.malformed = True  # nothing more that it says can be read
+            if len(data) < _READ_BYTES:
+                return
 
     def _drain(self, fd: int) -> None:
         try:
@@ -382,6 +423,7 @@ class SandboxedProcess:
 
     def _close(self) -> None:
         self._channel.close()
+        self._drop_bell()
         for fd in self._streams:
             os.close(fd)
         self._streams.clear()

@@ -22,6 +22,7 @@ import socket
 import sys
 import traceback
 from collections import OrderedDict
+from pathlib import Path
 from typing import cast
 
 from google.protobuf.message import DecodeError
@@ -29,13 +30,14 @@ from google.protobuf.message import DecodeError
 from gradebox_engine import images
 from gradebox_engine.convert import InvalidSuite, limits_from_wire, suite_from_wire, suite_key
 from gradebox_engine.jail import cgroup, rootfs, rootless
-from gradebox_engine.jail.launch import Jail, JailDied, sweep_folders
+from gradebox_engine.jail.launch import JailDied, sweep_folders
 from gradebox_engine.judge.result import pass_rate, submission_verdict
 from gradebox_engine.judge.suite import Verdict
 from gradebox_engine.limits import Ceilings
 from gradebox_engine.scheduler import SUITES_PER_WORKER
 from gradebox_engine.tier import Tier
 from gradebox_engine.worker.grader import Grader, Prepared
+from gradebox_engine.worker.jails import Jails
 from gradebox_engine.worker.link import FrameType, FrontGone, Link
 from gradebox_engine.worker.outcome import Graded
 from gradebox_engine.worker.session import Cancelled
@@ -90,16 +92,9 @@ class Worker:
     def __init__(self, link: Link, image: images.Image, index: int, ceilings: Ceilings, tier: Tier) -> None:
         self._link = link
         self._image = image
-        self._index = index
         self._ceilings = ceilings
         self._problems: OrderedDict[bytes, Prepared] = OrderedDict()
-        self._with_cgroup = tier == "full"
-        self._jail = self._new_jail()
-
-    def _new_jail(self) -> Jail:
-        jail = Jail(self._image, self._index, with_cgroup=self._with_cgroup)
-        jail.start()
-        return jail
+        self._jails = Jails(image, index, with_cgroup=tier == "full")
 
     def serve(self) -> None:
         """Works until the front closes the link."""
@@ -109,7 +104,7 @@ class Worker:
                 "pid": os.getpid(),
                 "python": sys.version.split()[0],
                 "image": f"{self._image.name}@sha256:{self._image.digest}",
-                "protections": self._jail.protections,
+                "protections": self._jails.protections,
             },
         )
         while True:
@@ -120,17 +115,15 @@ class Worker:
                 self._run(payload)
 
     def close(self) -> None:
-        """Ends the jail."""
-        self._jail.close()
+        """Ends the jails."""
+        self._jails.close()
 
     def _replace_jail(self, job: int, error: Exception) -> None:
         """A jail that failed is never used again. The front hears of it, and gives the work to another."""
-        with contextlib.suppress(OSError):
-            self._jail.close()
         if not isinstance(error, JailDied):
             traceback.print_exception(error)
         self._link.send_json(FrameType.FAULT, {"job": job, "message": _why(error)})
-        self._jail = self._new_jail()
+        self._jails.replace()
 
     def _problem(self, request: routed.RoutedGradeRequest) -> Prepared:
         """The problem of a request, planned once; later requests name it by its key."""
@@ -138,7 +131,8 @@ class Worker:
         key = suite_key(request.suite) if inline else request.suite_sha256
         entry = self._problems.get(key)
         if entry is None:
-            entry = Prepared(suite_from_wire(wire.Suite.FromString(request.suite), self._ceilings))
+            suite = suite_from_wire(wire.Suite.FromString(request.suite), self._ceilings)
+            entry = Prepared(suite, heavy=self._jails.tests_import_heavy(suite))
             self._problems[key] = entry
         self._problems.move_to_end(key)
         if len(self._problems) > SUITES_PER_WORKER:
@@ -150,13 +144,13 @@ class Worker:
         job = int(request.request_id)
         response = wire.GradeResponse(request_id=request.request_id)
         cancelled = functools.partial(self._link.is_cancelled, job)
-        grader = Grader(self._jail, cancelled)
         try:
             problem = self._problem(request)
             for offset, source in enumerate(request.programs):
                 if cancelled():
                     break
-                graded = grader.grade(problem, source, request.stop_early)
+                jail = self._jails.choose(heavy=problem.heavy or self._jails.imports_heavy(source))
+                graded = Grader(jail, cancelled).grade(problem, source, request.stop_early)
                 response.results.append(_result(request.first_index + offset, source, graded))
                 if len(response.results) >= _FLUSH_RESULTS or any(o.wall_time_s > 0.01 for o in graded.outcomes):
                     self._link.send(FrameType.GRADE, response.SerializeToString())
@@ -188,7 +182,8 @@ class Worker:
         request = wire.RunRequest.FromString(payload[8:])
         try:
             limits = limits_from_wire(request.limits, self._ceilings)
-            grader = Grader(self._jail, functools.partial(self._link.is_cancelled, job))
+            jail = self._jails.choose(heavy=self._jails.imports_heavy(request.source))
+            grader = Grader(jail, functools.partial(self._link.is_cancelled, job))
             ran = grader.run(request.source, request.stdin, limits)
         except Cancelled:
             response = wire.RunResponse(verdict=wire.SKIPPED, message="cancelled")
@@ -235,7 +230,9 @@ def main() -> int:
         rootfs.enter_private_mounts()
         cgroup.sweep()
         sweep_folders()
-        image, ceilings = images.by_name(config["image"]), Ceilings(**config["ceilings"])
+        packages = config.get("packages")
+        image = images.by_name(config["image"], packages and Path(packages), tuple(config.get("warm_modules", ())))
+        ceilings = Ceilings(**config["ceilings"])
         worker = Worker(link, image, config["index"], ceilings, config["tier"])
     except Exception as error:
         traceback.print_exception(error)

@@ -33,10 +33,14 @@ _BATCH = 256
 
 
 class Prepared:
-    """A problem as the worker keeps it: its suite, its plan, and what is the same for every program."""
+    """A problem as the worker keeps it: its suite, its plan, and what is the same for every program.
 
-    def __init__(self, suite: Suite) -> None:
+    heavy: its tests import a heavy module of the image.
+    """
+
+    def __init__(self, suite: Suite, *, heavy: bool = False) -> None:
         self.suite = suite
+        self.heavy = heavy
         self.plan = plan(suite)
         self._messages: dict[tuple[int, int], bytes] = {}
 
@@ -200,6 +204,7 @@ class _Submission:
         before_s = session.process.cpu_time_s() if many else 0.0
         if not sent:
             session.send(calls)
+        session.process.quiet = True
         watch = Watch(session.process, self._suite.limits)
         undecided: list[FastTest] = []
         done = first_answer = 0
@@ -219,6 +224,7 @@ class _Submission:
             if self._stopped():
                 self._close_session()
                 break
+        session.process.quiet = False
         if self._suite.limits.isolate:
             self._close_session()
         for test in undecided:  # a value that is not plain data, where only Python's own semantics will do

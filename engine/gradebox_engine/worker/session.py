@@ -22,7 +22,7 @@ from gradebox_engine.judge.suite import CallTest, Suite, Verdict
 from gradebox_engine.worker.outcome import load_fault, seen_of
 from gradebox_engine.worker.watch import Fault, OomWatch, Watch, cause_of_death, memory_fault
 from gradebox_inside import codec
-from gradebox_inside.calls import split_answer
+from gradebox_inside.calls import LOADED, split_answer
 
 ORACLE_MEMORY_BYTES = 512 << 20
 THREADS = 64  # threads, for each of program and oracle
@@ -54,7 +54,8 @@ class Answer:
             message = self._decoded(REPORT)
             well_formed = message[0] == "answer" and len(message) == 5 and all(type(n) is int for n in message[1:4])
             self.index, cpu_us, wall_us = message[1:4] if well_formed else (-1, 0, 0)
-        self.cpu_time_s, self.wall_time_s = (min(max(us, 0), _LONGEST_US) / 1e6 for us in (cpu_us, wall_us))
+        self.cpu_time_s = min(max(cpu_us, 0), _LONGEST_US) / 1e6
+        self.wall_time_s = min(max(wall_us, 0), _LONGEST_US) / 1e6
 
     def _decoded(self, budget: codec.Budget) -> tuple[Any, ...]:
         try:
@@ -131,16 +132,18 @@ class Session:
         if peer:
             peer.close()
         self._stack.push(self.process)
+        self.process.quiet = first is not None  # the answers are what there is to wake up for
         watch = Watch(self.process, limits, from_hello=True)
-        message = self._next_message(watch)
+        payload = self._next_payload(watch, self.process)
+        message = None if payload is None or payload == LOADED else self._read(self.process, payload)
         if message is not None and message[0] == "noted" and len(message) == 2:
             self.evidence |= said_by_process(message[1])
             message = self._next_message(watch)
         self.load_cpu_time_s, self.load_wall_time_s = watch.cpu_time_s(), watch.wall_time_s()
         if message is None:
             pass
-        elif message[0] == "loaded" and len(message) == 3:
-            self.evidence |= said_by_process(message[2])
+        elif message[0] == "loaded" and len(message) == 2:
+            self.evidence |= said_by_process(message[1])
         elif message[0] == "failed" and len(message) == 3:
             self.fault = load_fault(message[1], message[2])
             self.raised(message[1:])
@@ -165,8 +168,11 @@ class Session:
         """The next message of the program (or of `source`), or None with `fault` set."""
         source = source or self.process
         payload = self._next_payload(watch, source)
-        message = None if payload is None else source.read(payload)
-        if payload is not None and message is None:
+        return None if payload is None else self._read(source, payload)
+
+    def _read(self, source: SandboxedProcess, payload: bytes) -> tuple[Any, ...] | None:
+        message = source.read(payload)
+        if message is None:
             self._forged()
         return message
 

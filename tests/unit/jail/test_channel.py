@@ -79,7 +79,7 @@ def test_any_payload_is_a_message_or_closes_the_channel(payload: bytes) -> None:
 
 def test_a_message_is_read(jail: Jail) -> None:
     seen = process(jail)
-    assert seen.read(encode(("loaded", 5, []))) == ("loaded", 5, [])
+    assert seen.read(encode(("loaded", []))) == ("loaded", [])
     assert not seen.closed
 
 
