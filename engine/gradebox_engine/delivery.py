@@ -3,7 +3,8 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from gradebox_engine.scheduler import UNCOLLECTED_MAX_BYTES, Scheduler
+from gradebox_engine.queue import UNCOLLECTED_MAX_BYTES
+from gradebox_engine.scheduler import Scheduler
 from gradebox_engine.work import Call, Job
 from gradebox_proto.v1 import routing_pb2 as routed
 

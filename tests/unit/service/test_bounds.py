@@ -64,7 +64,7 @@ async def test_suites_fill_the_queue_too(start_front: StartFront) -> None:
                 await asyncio.wait_for(call.write(batch(request)), 1.5)
                 sent += 1
         assert sent < 40  # what the queue takes, and what gRPC has read ahead
-        assert front.scheduler._queued_bytes < 12 << 20
+        assert front.scheduler._queue.bytes < 12 << 20
         call.cancel()
 
 
@@ -104,4 +104,4 @@ async def test_a_call_without_its_request_is_ended(start_front: StartFront, monk
         for call in (silent, ended):
             with pytest.raises(grpc.aio.AioRpcError, match="no request"):
                 await call
-    assert not front.scheduler._queued_programs
+    assert not front.scheduler._queue.programs

@@ -200,7 +200,7 @@ async def test_bulk_with_hits_and_runs(start_front: StartFront) -> None:
             for results in graded.values():
                 assert [r.index for r in results] == [0, 1, 2]
                 assert turn == 0 or all(r.cached for r in results)
-    assert front.scheduler._queued_programs == 0
+    assert front.scheduler._queue.programs == 0
 
 
 async def test_fresh_runs_and_replaces(start_front: StartFront) -> None:

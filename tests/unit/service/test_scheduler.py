@@ -7,6 +7,7 @@ from collections import deque
 import pytest
 
 from gradebox_engine import scheduler as module
+from gradebox_engine.queue import SMALL_PROGRAMS, UNCOLLECTED_MAX_BYTES
 from gradebox_engine.scheduler import Scheduler
 from gradebox_engine.work import Call, Chunk, Job, NoWorkers, QueueFull, SuiteEntry, Worker
 
@@ -208,7 +209,7 @@ def test_small_calls_find_room_where_bulk_work_fills_the_queue(scheduler: Schedu
     bulk = Caller(scheduler)
     bulk.submit(100)
     with pytest.raises(QueueFull):
-        Caller(scheduler).submit(module.SMALL_PROGRAMS + 1)
+        Caller(scheduler).submit(SMALL_PROGRAMS + 1)
     with pytest.raises(QueueFull):
         bulk.submit(1)
     taken = [Caller(scheduler) for _ in range(13)]
@@ -227,7 +228,7 @@ def test_suites_count_as_long_as_a_job_needs_them() -> None:
     shared = SuiteEntry(b"shared", b"d" * 4_000, 1, 10.0)
     jobs = [caller.submit(1, suite=shared) for caller in callers[:2]]  # counts once
     jobs.append(callers[2].submit(1, suite=SuiteEntry(b"other", b"d" * 6_000, 1, 10.0)))
-    large = module.SMALL_PROGRAMS + 1
+    large = SMALL_PROGRAMS + 1
     with pytest.raises(QueueFull):
         callers[3].submit(large)
     scheduler.cancel(jobs[0])
@@ -241,7 +242,7 @@ def test_suites_count_as_long_as_a_job_needs_them() -> None:
     run_all(link)
     Caller(scheduler).submit(large)
     run_all(link)
-    assert scheduler._queued_bytes == 0
+    assert scheduler._queue.bytes == 0
 
 
 def test_a_suite_is_sent_once_to_a_worker(scheduler: Scheduler) -> None:
@@ -420,7 +421,7 @@ def test_results_that_nobody_collects_hold_the_call_back(scheduler: Scheduler) -
     caller = Caller(scheduler)
     caller.submit(50, cost_s=0.05)
     chunk, _ = link.sent.pop(0)
-    large = [(index, False, b"r" * module.UNCOLLECTED_MAX_BYTES) for index in chunk.programs]
+    large = [(index, False, b"r" * UNCOLLECTED_MAX_BYTES) for index in chunk.programs]
     scheduler.on_results(link.worker, chunk.number, large, True)
     while link.sent:  # at most what had been handed out before
         link.finish()
