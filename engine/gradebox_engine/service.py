@@ -7,7 +7,7 @@ and results pass through as bytes.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any, NoReturn
 
 import grpc
@@ -78,7 +78,7 @@ class GradingService:
     async def grade(self, requests: AsyncIterator[routed.RoutedGradeRequest], context: Any) -> None:
         """Grade: one request, a stream of answers."""
         delivery = Delivery(self._scheduler, self._stamp_bytes)
-        async with _beside(self._asker.one(delivery, context), delivery) as asking:
+        with _beside(self._asker.one(delivery, context), delivery) as asking:
             while responses := await delivery.next():
                 for response in responses:
                     await context.write(response)
@@ -92,7 +92,7 @@ class GradingService:
     ) -> routed.RoutedGradeBatchResponse:
         """GradeBatch: the answers all at once, in the order of the requests."""
         delivery = Delivery(self._scheduler, self._stamp_bytes)
-        async with _beside(self._asker.all(delivery, context), delivery) as asking:
+        with _beside(self._asker.all(delivery, context), delivery) as asking:
             responses = await delivery.all()
             try:
                 await asking
@@ -103,7 +103,7 @@ class GradingService:
     async def grade_stream(self, requests: AsyncIterator[routed.RoutedGradeBatchRequest], context: Any) -> None:
         """GradeStream: reads as long as not too much is unanswered, writes as answers come."""
         delivery = Delivery(self._scheduler, self._stamp_bytes)
-        async with _beside(self._asker.stream(delivery, requests), delivery) as asking:
+        with _beside(self._asker.stream(delivery, requests), delivery) as asking:
             while responses := await delivery.next():
                 await context.write(routed.RoutedGradeBatchResponse(responses=responses))
             await asking
@@ -154,16 +154,16 @@ def _run_fault(why: str) -> bytes:
     return wire.RunResponse(verdict=wire.ENGINE_ERROR, message=why).SerializeToString()
 
 
-@contextlib.asynccontextmanager
-async def _beside(work: Coroutine[Any, Any, None], delivery: Delivery) -> AsyncIterator["asyncio.Task[None]"]:
+@contextlib.contextmanager
+def _beside(work: Coroutine[Any, Any, None], delivery: Delivery) -> Iterator["asyncio.Task[None]"]:
     """What asks for a call, as a task, while the call is told the answers; both end together."""
     asking = asyncio.create_task(work)
+    asking.add_done_callback(lambda task: task.cancelled() or task.exception())  # a call that is gone asks for neither
     try:
         yield asking
     finally:
         asking.cancel()
         delivery.drop()
-        await asyncio.gather(asking, return_exceptions=True)
 
 
 async def _abort(context: Any, error: Exception) -> NoReturn:
