@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import gradebox_engine
-from gradebox_engine.cache_file import CacheFile
+from gradebox_engine.cache_file import CacheFile, prepare
 from gradebox_engine.config import EngineConfig
 from gradebox_proto.v1 import grading_pb2 as wire
 
@@ -97,12 +97,21 @@ class Cache:
             self._bytes -= _size(*self._entries.popitem(last=False))
 
 
-def open_cache(config: EngineConfig) -> Cache | None:
-    """The cache that a configuration asks for. Raises CacheUnusable when its file is not to be used."""
+def open_cache(config: EngineConfig, fronts: int = 1) -> Cache | None:
+    """The cache that a configuration asks for; each of several fronts has its part of the memory, and the same file.
+
+    Raises CacheUnusable when the file is not to be used.
+    """
     if not config.cache_bytes:
         return None
     file = CacheFile(config.cache_path, config.cache_disk_bytes) if config.cache_path is not None else None
-    return Cache(config.cache_bytes, file)
+    return Cache(max(1, config.cache_bytes // fronts), file)
+
+
+def check_cache(config: EngineConfig) -> None:
+    """Makes the file, or sets a damaged one aside, before several fronts open it at once. Raises CacheUnusable."""
+    if config.cache_bytes and config.cache_path is not None:
+        prepare(config.cache_path)
 
 
 class Keys:

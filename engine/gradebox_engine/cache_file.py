@@ -166,6 +166,12 @@ class CacheFile:
         _log.warning("the cache cannot be " + what, path=str(self._path), reason=str(error), given_up=self._is_broken)
 
 
+def prepare(path: Path) -> None:
+    """Sees that a CacheFile can be made of the path. Raises CacheUnusable."""
+    _prepare(path)
+    _open(path).close()
+
+
 def _open(path: Path) -> sqlite3.Connection:
     try:
         return _connect(path)

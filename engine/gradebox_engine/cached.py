@@ -39,7 +39,6 @@ class Known:
         """Answers programs whose results are known, no faster than the caller collects; returns the others."""
         others: deque[tuple[int, bytes]] = deque()
         while programs:
-            await delivery.uncrowded()
             some = [programs.popleft() for _ in range(min(LOOKUP_PROGRAMS, len(programs)))]
             results = await self._cache.find([self._key(hashlib.sha256(source).digest()) for _, source in some])
             known = []
@@ -48,7 +47,7 @@ class Known:
                     others.append(program)
                 else:
                     known.append(as_cached(result, program[0]))
-            delivery.add_own(answer, known)
+            await delivery.add_own(answer, known)
             if programs:
                 await asyncio.sleep(0)  # a request may hold very many
         return others

@@ -21,6 +21,7 @@ from gradebox_engine.limits import Ceilings, Limits
 from gradebox_engine.tier import Tier
 
 DEFAULT_LISTEN = "127.0.0.1:50051"
+WORKERS_PER_FRONT = 16  # what one front can keep at work on small programs, with room to spare
 
 
 class InvalidConfig(ValueError):
@@ -34,6 +35,7 @@ class EngineConfig(BaseSettings):
 
     listen: str = Field(DEFAULT_LISTEN, pattern=r"^(unix:.+|.*:\d+)$")
     workers: int | None = Field(None, ge=1, le=1024)  # None: by the machine's cores and memory
+    fronts: int | None = Field(None, ge=1, le=256)  # None: one for each WORKERS_PER_FRONT workers
     image: str = "python"
     packages: DirectoryPath | None = None  # a folder of installed packages that programs can import
     warm_modules: tuple[Annotated[str, Field(pattern=r"^\w+(\.\w+)*$")], ...] = ()  # imported ahead for who uses them
@@ -70,7 +72,13 @@ class EngineConfig(BaseSettings):
         )
         most = machine.memory_ceiling(workers, budget=budget)
         ceilings = replace(self.ceilings, memory_bytes=min(self.ceilings.memory_bytes, most))
-        return self.model_copy(update={"workers": workers, "ceilings": ceilings})
+        return self.model_copy(update={"workers": workers, "ceilings": ceilings, "fronts": self._front_count(workers)})
+
+    def _front_count(self, workers: int) -> int:
+        """At least one worker for each front; one front where the address cannot be shared."""
+        if self.listen.startswith("unix:"):
+            return 1
+        return min(self.fronts or -(-workers // WORKERS_PER_FRONT), workers)
 
 
 def load_config(flags: dict[str, Any], config_file: Path | None = None) -> EngineConfig:
@@ -92,4 +100,6 @@ def load_config(flags: dict[str, Any], config_file: Path | None = None) -> Engin
         raise InvalidConfig("\n".join(lines)) from None
     except ValueError as error:  # not TOML
         raise InvalidConfig(f"{config_file}: {error}") from None
+    if (loaded.fronts or 1) > 1 and loaded.listen.startswith("unix:") and not loaded.embedded:
+        raise InvalidConfig(f"fronts: {loaded.fronts} cannot share {loaded.listen}; listen on HOST:PORT, or have one")
     return EngineConfig.model_construct(**dict(loaded))

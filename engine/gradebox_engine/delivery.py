@@ -3,7 +3,8 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from gradebox_engine.scheduler import UNCOLLECTED_MAX_BYTES, Scheduler
+from gradebox_engine.queue import UNCOLLECTED_MAX_BYTES
+from gradebox_engine.scheduler import Scheduler
 from gradebox_engine.work import Call, Job
 from gradebox_proto.v1 import routing_pb2 as routed
 
@@ -35,7 +36,6 @@ class Delivery:
         self._open: dict[Answer, None] = {}  # opened, and not taken in full
         self._ready: list[Answer] = []
         self._count = 0  # results in them
-        self._uncollected = 0
         self._closed = False
         self._undone = 0
         self._moved = asyncio.Event()
@@ -58,15 +58,17 @@ class Delivery:
     def add(self, answer: Answer, results: list[bytes]) -> None:
         """Results of a request, from its job; it is done when it was asked in full and its job has no more."""
         answer.results += results
-        self._uncollected += sum(map(len, results))
         self._count += len(results)
         if answer.asked and (answer.job is None or answer.job.unfinished == 0):
             self._done(answer)
         self._list(answer)
 
-    def add_own(self, answer: Answer, results: list[bytes]) -> None:
-        """Results of a request that no job gave; the call has to collect them like all others."""
+    async def add_own(self, answer: Answer, results: list[bytes]) -> None:
+        """Results that no job gave, once the caller has collected enough; they count like all others."""
         if results:
+            while self._is_crowded:
+                self._freed.clear()
+                await self._freed.wait()
             self.call.uncollected_bytes += sum(map(len, results))
             self.add(answer, results)
 
@@ -81,15 +83,9 @@ class Delivery:
         self._done(answer)
         self._list(answer)
 
-    async def fewer_than(self, programs: int) -> None:
-        """Waits until fewer programs of the call are in flight, and fewer answers not collected."""
-        while self.call.in_flight >= programs or len(self._ready) >= programs:
-            self._freed.clear()
-            await self._freed.wait()
-
-    async def uncrowded(self) -> None:
-        """Waits until the caller has collected enough for the front to answer more by itself."""
-        while self.call.uncollected_bytes >= UNCOLLECTED_MAX_BYTES:
+    async def fewer_than(self, most: int) -> None:
+        """Waits until fewer programs of the call are in flight, fewer requests open, and results taken."""
+        while self.call.in_flight >= most or len(self._open) >= most or self._is_crowded:
             self._freed.clear()
             await self._freed.wait()
 
@@ -124,6 +120,11 @@ class Delivery:
             if answer.job is not None:
                 self._scheduler.cancel(answer.job)
         self._open.clear()
+        self._undone = 0
+
+    @property
+    def _is_crowded(self) -> bool:
+        return self.call.uncollected_bytes >= UNCOLLECTED_MAX_BYTES
 
     def _done(self, answer: Answer) -> None:
         if not answer.done:
@@ -141,8 +142,7 @@ class Delivery:
             self._enough.set()
 
     def _collect(self) -> None:
-        size, self._uncollected = self._uncollected, 0
-        self._scheduler.collected(self.call, size)
+        self._scheduler.collected(self.call, self.call.uncollected_bytes)
         self._freed.set()
 
     def _response(self, answer: Answer) -> routed.RoutedGradeResponse:

@@ -194,19 +194,23 @@ def _ending(status: int) -> str:
 
 
 class Pool:
-    """Keeps `size` workers running. `command` starts one; `--fd N` and the rest are added to it."""
+    """Keeps `size` workers running, numbered from `first_index` on.
+
+    `command` starts one; `--fd N` and the rest are added to it.
+    """
 
     def __init__(
         self,
         scheduler: Scheduler,
         *,
         size: int,
+        first_index: int = 0,
         config: dict[str, Any],
         command: Sequence[str] = (sys.executable, "-m", "gradebox_engine.worker"),
     ) -> None:
         self.scheduler = scheduler
         self.hello: dict[str, Any] = {}
-        self._size = size
+        self._places = range(first_index, first_index + size)
         self._config = config
         self._command = tuple(command)
         self._tasks: list[asyncio.Task[None]] = []
@@ -221,7 +225,7 @@ class Pool:
 
         Raises RuntimeError when none can be started.
         """
-        self._tasks = [asyncio.create_task(self._keep(place)) for place in range(self._size)]
+        self._tasks = [asyncio.create_task(self._keep(place)) for place in self._places]
         self._tasks.append(asyncio.create_task(self._watch()))
         await self._ready.wait()
         if not self.scheduler.workers:

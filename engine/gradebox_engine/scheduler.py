@@ -3,13 +3,11 @@
 A *job* is one request: programs of one problem (or one program to run). It belongs to a *call*, the
 unit of fair share. Jobs are cut into *chunks* that a worker gets one after the other:
 
-- Fair share: every call has a virtual time that grows by the worker seconds it was given; the call
-  that is furthest behind is served next. A new call starts at the present, so it neither waits
-  behind bulk work nor is paid for having been away.
+- Which job is next, and how much may wait: see `queue`.
 - Chunks aim at 50 ms of work, by what the problem's earlier programs took, so that small requests
   get in between, and all workers finish a job at about the same time.
-- A worker has one chunk, and a second one waiting where the first should not take long.
-- Back-pressure: a call whose results are not collected gets no further chunks.
+- A worker has one chunk, and a second one waiting where the first should not take long. One that waits
+  behind a program that takes long after all, or while another worker has nothing to do, is taken back.
 - A worker that dies, or whose jail does, is the engine's fault: the programs it was working on run
   again, each in a chunk of its own and on another worker if there is one. After ATTEMPTS of them, or
   after two that took FAILED_MOST_S together, a program is given up: ENGINE_ERROR. Several attempts,
@@ -20,21 +18,20 @@ unit of fair share. Jobs are cut into *chunks* that a worker gets one after the 
 - A worker silent for longer than one program of its chunk can take by its limits is killed.
 """
 
-import asyncio
-import heapq
 import time
 from collections.abc import Sequence
 
-from gradebox_engine.work import Call, Chunk, Failures, Job, NoWorkers, QueueFull, Worker, WorkerLink
+from gradebox_engine.queue import Queue
+from gradebox_engine.work import Call, Chunk, Failures, Job, NoWorkers, Worker, WorkerLink
 
 CHUNK_TARGET_S = 0.05
 CHUNK_MAX_PROGRAMS = 16
 CHUNK_MAX_BYTES = 4 << 20
 FIRST_CHUNK_PROGRAMS = 4  # of a problem whose cost is unknown
 PREFETCH_BELOW_S = 0.1
+OVERDUE_S = 0.1  # of the chunk that a worker works on
 COST_GUESS_S = 0.005
 COST_WEIGHT = 0.3  # of the newest chunk in the moving average
-UNCOLLECTED_MAX_BYTES = 8 << 20  # of results, a call
 ATTEMPTS = 8
 ATTEMPTS_ANSWERED = 2  # where each ended in an answer, and the answer was ENGINE_ERROR
 FAILED_MOST_S = 60.0  # in failed attempts at one program, at least two; waits for new jails are in it
@@ -43,24 +40,14 @@ SUITES_PER_WORKER = 48  # fewer than a worker remembers
 
 
 class Scheduler:
-    """Bounded queue, fair share, chunks, retries; see the module's text.
-
-    Once `max_programs` or `max_bytes` are queued, no job is taken until there are fewer.
-    """
+    """Chunks, workers, retries; see the module's text. `max_programs` and `max_bytes` bound the queue."""
 
     def __init__(self, *, max_programs: int, max_bytes: int) -> None:
-        self._max_programs = max_programs
-        self._max_bytes = max_bytes
-        self._queued_programs = 0
-        self._queued_bytes = 0
-        self._heap: list[tuple[float, int, Call]] = []
-        self._now_s = 0.0  # virtual
+        self._queue = Queue(max_programs=max_programs, max_bytes=max_bytes)
         self._sequence = 0
         self._workers: dict[Worker, None] = {}
         self._cost_s = COST_GUESS_S
         self._unusable: str | None = None
-        self._room = asyncio.Event()
-        self._room.set()
 
     # --- requests -------------------------------------------------------------------------------
 
@@ -68,33 +55,21 @@ class Scheduler:
         """Queues a job. Raises QueueFull or NoWorkers."""
         if self._unusable is not None and not self._workers:
             raise NoWorkers(self._unusable)
-        programs, size = len(job.pending), sum(len(source) for _, source in job.pending)
-        if not self._room.is_set():
-            raise QueueFull(f"{self._queued_programs} programs ({self._queued_bytes} bytes) are waiting")
-        job.unfinished, job.queued_bytes = programs, size
-        job.call.in_flight += programs
-        self._queued_programs += programs
-        self._queued_bytes += size
-        if self._queued_programs >= self._max_programs or self._queued_bytes >= self._max_bytes:
-            self._room.clear()
-        job.call.jobs.append(job)
-        self._enqueue(job.call)
+        self._queue.put(job)
         self._pump()
 
     async def room(self) -> None:
         """Waits until the queue is not full. A job submitted before the next `await` is taken."""
-        while not self._room.is_set():  # whoever waited, too, and came first may have filled it again
-            await self._room.wait()
+        await self._queue.room()
 
     def cancel(self, job: Job) -> None:
         """Drops what is left of a job; nothing is emitted any more."""
         if job.closed:
             return
-        self._dequeued(len(job.pending) + len(job.retries), job.queued_bytes)
-        job.queued_bytes = 0
-        job.pending.clear()
-        job.retries.clear()
-        self._close(job)
+        self._queue.withdraw(job)
+        self._queue.end(job)
+        job.call.in_flight -= job.unfinished
+        job.unfinished = 0
         for worker in self._workers:
             for chunk in worker.chunks:
                 if chunk.job is job:
@@ -102,10 +77,7 @@ class Scheduler:
 
     def collected(self, call: Call, size: int) -> None:
         """The caller took `size` bytes of results."""
-        held_back = call.uncollected_bytes >= UNCOLLECTED_MAX_BYTES
-        call.uncollected_bytes -= size
-        if held_back:
-            self._enqueue(call)
+        if self._queue.collected(call, size):
             self._pump()
 
     # --- workers --------------------------------------------------------------------------------
@@ -182,51 +154,52 @@ class Scheduler:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _enqueue(self, call: Call) -> None:
-        if not call.queued and call.jobs and call.uncollected_bytes < UNCOLLECTED_MAX_BYTES:
-            call.queued = True
-            call.virtual_s = max(call.virtual_s, self._now_s)
-            self._sequence += 1
-            heapq.heappush(self._heap, (call.virtual_s, self._sequence, call))
-
     def _pump(self) -> None:
         """Hands out chunks as long as there are both work and workers with room."""
         if self._unusable is not None and not self._workers:
             self._fail_queued(self._unusable)
-        while self._heap:
+        self._recall()
+        while self._queue:
             worker = self._free_worker()
-            if worker is None:
+            job = self._queue.next() if worker is not None else None
+            if worker is None or job is None:
                 return
-            virtual_s, _, call = heapq.heappop(self._heap)
-            call.queued = False
-            while call.jobs and not (call.jobs[0].pending or call.jobs[0].retries):
-                call.jobs.popleft()
-            if not call.jobs:
-                continue
-            self._now_s = max(self._now_s, virtual_s)
-            self._hand_out(worker, call.jobs[0])
-            self._enqueue(call)
+            self._hand_out(worker, job)
+            self._queue.enqueue(job.call)
+
+    def _recall(self) -> None:
+        """Charges for overdue chunks; queues again what waits behind them, and as much as idle workers can take."""
+        now_s = time.monotonic()
+        overdue_s = now_s - OVERDUE_S
+        idle = 0 if self._queue else sum(not worker.chunks for worker in self._workers)
+        for worker in self._workers:
+            if worker.chunks and (first := worker.chunks[0]).started_s < overdue_s:
+                self._charge(first)
+                first.estimate_s = now_s - first.started_s
+            if len(worker.chunks) > 1 and (idle or first.started_s < overdue_s):
+                idle = max(0, idle - 1)
+                chunk = worker.chunks.pop()
+                self._charge(chunk)
+                worker.link.cancel(chunk.number)
+                if not chunk.job.closed:
+                    self._queue.put_back(chunk)
 
     def _fail_queued(self, reason: str) -> None:
-        while self._heap:
-            _, _, call = heapq.heappop(self._heap)
-            call.queued = False
-            while call.jobs:
-                job = call.jobs.popleft()
-                waiting = [*job.pending, *((index, source) for index, source, _ in job.retries)]
-                job.pending.clear()
-                job.retries.clear()
-                self._dequeued(len(waiting), job.queued_bytes)
-                job.queued_bytes = 0
-                self._emit(job, [job.fault(index, source, reason) for index, source in waiting])
+        while (job := self._queue.next()) is not None:
+            waiting = self._queue.withdraw(job)
+            self._queue.enqueue(job.call)
+            self._emit(job, [job.fault(index, source, reason) for index, source in waiting])
 
     def _free_worker(self) -> Worker | None:
         second = None
+        overdue_s = time.monotonic() - OVERDUE_S
         for worker in self._workers:
             if not worker.chunks:
                 return worker
-            if second is None and len(worker.chunks) == 1 and worker.chunks[0].estimate_s < PREFETCH_BELOW_S:
-                second = worker
+            if second is None and len(worker.chunks) == 1:
+                first = worker.chunks[0]
+                if first.estimate_s < PREFETCH_BELOW_S and first.started_s >= overdue_s:
+                    second = worker
         return second
 
     def _hand_out(self, worker: Worker, job: Job) -> None:
@@ -270,17 +243,10 @@ class Scheduler:
                 job.pending.popleft()
                 programs[index] = source
                 size += len(source)
-        job.queued_bytes -= size
-        self._dequeued(len(programs), size)
+        self._queue.took(job, len(programs), size)
         self._sequence += 1
         count = len(programs)
         return Chunk(self._sequence, job, first, programs, count, cost_s * count), avoid
-
-    def _dequeued(self, programs: int, size: int) -> None:
-        self._queued_programs -= programs
-        self._queued_bytes -= size
-        if self._queued_programs < self._max_programs and self._queued_bytes < self._max_bytes:
-            self._room.set()
 
     def _charge(self, chunk: Chunk, more_s: float = 0.0) -> float:
         """Corrects what a chunk's call was charged for it. Returns the worker seconds that it took."""
@@ -309,7 +275,7 @@ class Scheduler:
         lost = []
         for index, source in () if job.closed else chunk.programs.items():
             if reason is None:
-                self._queue_again(job, index, source, None)
+                self._queue.again(job, index, source, None)
             elif not self._retried(job, index, source, worker, spent_s, ATTEMPTS):
                 lost.append(job.fault(index, source, reason))
         chunk.programs.clear()
@@ -322,16 +288,8 @@ class Scheduler:
         failures.spent_s += spent_s
         if failures.count >= attempts or (failures.count > 1 and failures.spent_s > FAILED_MOST_S):
             return False
-        self._queue_again(job, index, source, worker)
+        self._queue.again(job, index, source, worker)
         return True
-
-    def _queue_again(self, job: Job, index: int, source: bytes, avoid: Worker | None) -> None:
-        job.retries.append((index, source, avoid))
-        job.queued_bytes += len(source)
-        self._dequeued(-1, -len(source))
-        if job not in job.call.jobs:
-            job.call.jobs.append(job)
-        self._enqueue(job.call)
 
     def _emit(self, job: Job, results: list[bytes]) -> None:
         if job.closed or not results:
@@ -340,12 +298,5 @@ class Scheduler:
         job.call.in_flight -= len(results)
         job.call.uncollected_bytes += sum(map(len, results))
         if job.unfinished == 0:
-            job.closed = True
+            self._queue.end(job)
         job.emit(results)
-
-    def _close(self, job: Job) -> None:
-        job.closed = True
-        job.call.in_flight -= job.unfinished
-        job.unfinished = 0
-        if job in job.call.jobs:
-            job.call.jobs.remove(job)

@@ -1,31 +1,33 @@
-"""The front process: `run_server` serves gRPC until SIGINT, SIGTERM or, embedded, its owner's end.
+"""The front process: serves gRPC until SIGINT, SIGTERM or, where it has an owner, the owner's end.
 
 Theory of operation. One process, one asyncio thread; it runs no program and parses no answer of
 one. It starts the worker processes (see pool) and routes between them and the callers. An embedded
-engine has a lifeline on stdin: the owner holds the other end of that pipe, and end of file,
-however the owner went, ends the engine. A fork of the owner may hold the pipe open, so the engine
-also looks whether its parent is still the one that started it.
+engine, and one of several fronts (see fronts; started as `python -m gradebox_engine.server CONFIG
+TIER SHARE`), has a lifeline on stdin: the owner holds the other end, and end of file, however the
+owner went, ends the engine. A fork of the owner may hold it open, so the engine also looks whether
+its parent is still the one that started it.
 """
 
 import asyncio
 import contextlib
-import io
-import logging
+import json
 import os
 import signal
 import sys
 from dataclasses import asdict
 from importlib.metadata import version
-from typing import TextIO, cast
+from typing import cast
 
 import grpc
 import structlog
 
-from gradebox_engine import tier
-from gradebox_engine.cache import Cache, open_cache
+from gradebox_engine import fronts, tier
+from gradebox_engine.cache import Cache, check_cache, open_cache
 from gradebox_engine.config import EngineConfig
 from gradebox_engine.convert import limits_to_wire
+from gradebox_engine.fronts import Share
 from gradebox_engine.limits import Limits
+from gradebox_engine.logs import configure_logging
 from gradebox_engine.pool import Pool
 from gradebox_engine.scheduler import Scheduler
 from gradebox_engine.service import GradingService
@@ -33,6 +35,9 @@ from gradebox_engine.suites import Image
 from gradebox_proto.v1 import grading_pb2 as wire
 
 STOP_GRACE_S = 5.0  # for calls under way, when the engine is asked to end
+# When its owner is gone, or going. Not 0: gRPC would tell a client that is just closing its connection of an
+# error, and the client's gRPC writes that to stderr.
+OWNED_STOP_GRACE_S = 0.5
 OWNER_CHECK_S = 1.0
 _log = structlog.get_logger("server")
 
@@ -46,55 +51,48 @@ def run_server(config: EngineConfig) -> int:
     chosen = tier.choose(config.require_tier)
     if chosen.warning:
         _log.warning(chosen.warning)
+    config = config.with_machine()
+    assert config.workers is not None and config.fronts is not None
     try:
-        asyncio.run(_serve(config.with_machine(), chosen.tier))
+        if config.fronts > 1:
+            check_cache(config)
+            return fronts.supervise(config, chosen.tier)
+        asyncio.run(_serve(config, chosen.tier, Share(1, 1, 0, config.workers)))
     except RuntimeError as error:  # no worker starts; the address is taken; the cache's file is something else
         _log.error("cannot serve", reason=str(error))
         return 1
     return 0
 
 
-def configure_logging(level: str) -> None:
-    """JSON lines to stderr. What is logged never holds text of programs or tests."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Stderr())),
-        cache_logger_on_first_use=True,
-    )
+def main() -> int:
+    """Runs one of several fronts. Returns 0, or 1 when it cannot work or cannot listen."""
+    config_json, of_tier, share_json = sys.argv[1:]
+    config, share = EngineConfig(**json.loads(config_json)), Share(**json.loads(share_json))
+    configure_logging(config.log_level, share.number)
+    try:
+        asyncio.run(_serve(config, cast(tier.Tier, of_tier), share))
+    except RuntimeError as error:
+        _log.error("cannot serve", reason=str(error))
+        return 1
+    return 0
 
 
-class _Stderr(io.TextIOBase):
-    """stderr; what cannot be written, since whoever read it is gone, is dropped."""
-
-    def write(self, text: str) -> int:
-        with contextlib.suppress(OSError):
-            sys.stderr.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with contextlib.suppress(OSError):
-            sys.stderr.flush()
-
-
-async def _serve(config: EngineConfig, of_tier: tier.Tier) -> None:
-    stop = asyncio.Event()
+async def _serve(config: EngineConfig, of_tier: tier.Tier, share: Share) -> None:
+    stop, orphaned = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    if config.embedded:
+    has_owner = config.embedded or share.fronts > 1
+    if has_owner:
         os.set_blocking(0, False)
-        loop.add_reader(0, _lifeline, stop)
-        owner = asyncio.create_task(_watch_owner(stop))
+        loop.add_reader(0, _lifeline, orphaned)
+        owner = asyncio.create_task(_watch_owner(orphaned, stop))
 
-    cache = open_cache(config)
-    scheduler = Scheduler(max_programs=config.max_queued_programs, max_bytes=config.max_queued_bytes)
-    assert config.workers is not None
+    cache = open_cache(config, share.fronts)
+    scheduler = Scheduler(
+        max_programs=max(1, config.max_queued_programs // share.fronts),
+        max_bytes=max(1, config.max_queued_bytes // share.fronts),
+    )
     settings = {
         "image": config.image,
         "packages": str(config.packages.absolute()) if config.packages else None,
@@ -102,7 +100,7 @@ async def _serve(config: EngineConfig, of_tier: tier.Tier) -> None:
         "ceilings": asdict(config.ceilings),
         "tier": of_tier,
     }
-    pool = Pool(scheduler, size=config.workers, config=settings)
+    pool = Pool(scheduler, size=share.workers, first_index=share.first_worker, config=settings)
     starting = asyncio.create_task(pool.start())
     ended = asyncio.create_task(stop.wait())
     server = None
@@ -110,25 +108,30 @@ async def _serve(config: EngineConfig, of_tier: tier.Tier) -> None:
         await asyncio.wait({starting, ended}, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
             await starting
-            server = await listen(config, scheduler, pool, cache)
-            _log.info("serving", listen=config.listen, workers=config.workers, tier=of_tier)
+            server = await listen(config, scheduler, pool, cache, share)
+            _log.info("serving", listen=config.listen, workers=share.workers, tier=of_tier)
+            if share.fronts > 1:
+                with contextlib.suppress(OSError):  # it may have gone
+                    os.write(0, b"s")
             await stop.wait()
     finally:
         if server is not None:
-            await server.stop(0 if config.embedded else STOP_GRACE_S)
+            await server.stop(OWNED_STOP_GRACE_S if config.embedded or orphaned.is_set() else STOP_GRACE_S)
         await pool.stop()
         if cache is not None:
             await cache.close()
         if config.embedded and config.listen.startswith("unix:"):
             _remove_socket(config.listen.removeprefix("unix:"))
-        for task in (starting, ended, *([owner] if config.embedded else [])):
+        for task in (starting, ended, *([owner] if has_owner else [])):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, RuntimeError):
                 await task
         _log.info("ended")
 
 
-async def listen(config: EngineConfig, scheduler: Scheduler, pool: Pool, cache: Cache | None = None) -> grpc.aio.Server:
+async def listen(
+    config: EngineConfig, scheduler: Scheduler, pool: Pool, cache: Cache | None = None, share: Share | None = None
+) -> grpc.aio.Server:
     """Serves on the configured address, for a pool that has started. Raises RuntimeError."""
     name, _, digest = pool.hello["image"].partition("@")
     image = Image(name, digest)
@@ -141,7 +144,10 @@ async def listen(config: EngineConfig, scheduler: Scheduler, pool: Pool, cache: 
         workers=config.workers,
         max_message_bytes=config.max_message_bytes,
         max_program_bytes=config.max_program_bytes,
+        fronts=share.fronts if share else 1,
+        front=share.number if share else 1,
     )
+    several = share is not None and share.fronts > 1
     server = grpc.aio.server(
         options=[
             ("grpc.max_receive_message_length", config.max_message_bytes),
@@ -149,7 +155,7 @@ async def listen(config: EngineConfig, scheduler: Scheduler, pool: Pool, cache: 
             ("grpc.keepalive_time_ms", 60_000),
             ("grpc.keepalive_timeout_ms", 20_000),
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-            ("grpc.so_reuseport", 0),  # a second engine on the same port is a mistake
+            ("grpc.so_reuseport", int(several)),  # else, a second engine on the same port is a mistake
         ]
     )
     server.add_generic_rpc_handlers((GradingService(config, scheduler, image, info, cache).handlers(),))
@@ -166,15 +172,21 @@ def _remove_socket(path: str) -> None:
         os.rmdir(os.path.dirname(path))
 
 
-def _lifeline(stop: asyncio.Event) -> None:
+def _lifeline(orphaned: asyncio.Event) -> None:
     with contextlib.suppress(BlockingIOError):
         if os.read(0, 4096) == b"":
             asyncio.get_running_loop().remove_reader(0)
-            stop.set()
+            orphaned.set()
 
 
-async def _watch_owner(stop: asyncio.Event) -> None:
+async def _watch_owner(orphaned: asyncio.Event, stop: asyncio.Event) -> None:
     owner = os.getppid()
-    while os.getppid() == owner:
-        await asyncio.sleep(OWNER_CHECK_S)
+    while os.getppid() == owner and not orphaned.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(orphaned.wait(), OWNER_CHECK_S)
+    orphaned.set()
     stop.set()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

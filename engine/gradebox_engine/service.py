@@ -1,52 +1,29 @@
-"""The gRPC service: requests in, validated; results out. What runs when is the scheduler's affair.
+"""The gRPC service: its methods, and how errors are told. What they ask for is in `asking`.
 
 Requests are read as RoutedGradeRequest and results sent as RoutedGradeResponse: suites, programs
 and results pass through as bytes.
 """
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
-from functools import partial
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any, NoReturn
 
 import grpc
-import structlog
 
+from gradebox_engine.asking import Asker, error_detail, too_large
 from gradebox_engine.cache import Cache
 from gradebox_engine.cached import CachedGrading
 from gradebox_engine.config import EngineConfig
-from gradebox_engine.convert import InvalidSuite
-from gradebox_engine.delivery import Answer, Delivery
+from gradebox_engine.delivery import Delivery
 from gradebox_engine.scheduler import Scheduler
-from gradebox_engine.suites import Image, Suites, UnknownSuite, own_result
-from gradebox_engine.work import Call, Job, NoWorkers, QueueFull, SuiteEntry
+from gradebox_engine.suites import Image, Suites
+from gradebox_engine.work import Call, Job
 from gradebox_proto.v1 import grading_pb2 as wire
 from gradebox_proto.v1 import routing_pb2 as routed
 
-STREAM_IN_FLIGHT = 4096  # programs of one stream that are not answered
 ERROR_KEY = "gradebox-error-bin"  # trailing metadata: a serialized ErrorDetail
-
-_CODES: dict[type[Exception], grpc.StatusCode] = {
-    InvalidSuite: grpc.StatusCode.INVALID_ARGUMENT,
-    UnknownSuite: grpc.StatusCode.NOT_FOUND,
-    QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    NoWorkers: grpc.StatusCode.UNAVAILABLE,
-}
-_MAX_INDEX = 2**32 - 1
-_log = structlog.get_logger("service")
-
-
-def error_detail(error: Exception) -> wire.ErrorDetail:
-    """How an error is told to the caller; one that is not a refusal is the engine's own fault."""
-    code = _CODES.get(type(error), grpc.StatusCode.INTERNAL)
-    if isinstance(error, InvalidSuite):
-        return wire.ErrorDetail(code=code.value[0], message=error.message, field=error.field)
-    if type(error) in _CODES:
-        return wire.ErrorDetail(code=code.value[0], message=str(error))
-    _log.error("fault", exc_info=error)
-    text = f"{type(error).__name__}: {error}"
-    return wire.ErrorDetail(code=code.value[0], message=text)
 
 
 class GradingService:
@@ -62,7 +39,6 @@ class GradingService:
     ) -> None:
         self._scheduler = scheduler
         self._max_program_bytes = config.max_program_bytes
-        self._too_large = f"the program is larger than {config.max_program_bytes} bytes"
         self._suites = Suites(image, config.ceilings)
         self._info = info
         self._stamp = wire.EngineStamp(
@@ -72,7 +48,8 @@ class GradingService:
         )
         self._stamp_bytes = self._stamp.SerializeToString()
         self._cache = cache
-        self._cached = CachedGrading(cache, self._stamp_bytes) if cache is not None else None
+        cached = CachedGrading(cache, self._stamp_bytes) if cache is not None else None
+        self._asker = Asker(scheduler, self._suites, cached, config.max_program_bytes)
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """What a gRPC server needs to serve this."""
@@ -82,12 +59,12 @@ class GradingService:
         return grpc.method_handlers_generic_handler(
             service.full_name,
             {
-                "Grade": grpc.unary_stream_rpc_method_handler(
+                "Grade": grpc.stream_stream_rpc_method_handler(
                     self.grade,
                     routed.RoutedGradeRequest.FromString,
                     routed.RoutedGradeResponse.SerializeToString,
                 ),
-                "GradeBatch": grpc.unary_unary_rpc_method_handler(self.grade_batch, batch_in, batch_out),
+                "GradeBatch": grpc.stream_unary_rpc_method_handler(self.grade_batch, batch_in, batch_out),
                 "GradeStream": grpc.stream_stream_rpc_method_handler(self.grade_stream, batch_in, batch_out),
                 "Run": grpc.unary_unary_rpc_method_handler(
                     self.run, wire.RunRequest.FromString, wire.RunResponse.SerializeToString
@@ -98,11 +75,10 @@ class GradingService:
             },
         )
 
-    async def grade(self, request: routed.RoutedGradeRequest, context: Any) -> None:
+    async def grade(self, requests: AsyncIterator[routed.RoutedGradeRequest], context: Any) -> None:
         """Grade: one request, a stream of answers."""
         delivery = Delivery(self._scheduler, self._stamp_bytes)
-        asking = asyncio.create_task(self._ask_one(delivery, request))
-        try:
+        with _beside(self._asker.one(delivery, context), delivery) as asking:
             while responses := await delivery.next():
                 for response in responses:
                     await context.write(response)
@@ -110,38 +86,34 @@ class GradingService:
                 await asking
             except Exception as error:
                 await _abort(context, error)
-        finally:
-            asking.cancel()
-            delivery.drop()
 
     async def grade_batch(
-        self, request: routed.RoutedGradeBatchRequest, context: Any
+        self, requests: AsyncIterator[routed.RoutedGradeBatchRequest], context: Any
     ) -> routed.RoutedGradeBatchResponse:
         """GradeBatch: the answers all at once, in the order of the requests."""
         delivery = Delivery(self._scheduler, self._stamp_bytes)
-        asking = asyncio.create_task(self._ask_all(delivery, request.requests))
-        try:
-            return routed.RoutedGradeBatchResponse(responses=await delivery.all())
-        finally:
-            asking.cancel()
-            delivery.drop()
+        with _beside(self._asker.all(delivery, context), delivery) as asking:
+            responses = await delivery.all()
+            try:
+                await asking
+            except Exception as error:
+                await _abort(context, error)
+            return routed.RoutedGradeBatchResponse(responses=responses)
 
     async def grade_stream(self, requests: AsyncIterator[routed.RoutedGradeBatchRequest], context: Any) -> None:
         """GradeStream: reads as long as not too much is unanswered, writes as answers come."""
         delivery = Delivery(self._scheduler, self._stamp_bytes)
-        reader = asyncio.create_task(self._read(requests, delivery))
-        try:
+        with _beside(self._asker.stream(delivery, requests), delivery) as asking:
             while responses := await delivery.next():
                 await context.write(routed.RoutedGradeBatchResponse(responses=responses))
-            await reader
-        finally:
-            reader.cancel()
-            delivery.drop()
+            await asking
 
     async def run(self, request: wire.RunRequest, context: Any) -> wire.RunResponse:
         """Run: one program, its output."""
         if len(request.source) > self._max_program_bytes:
-            return wire.RunResponse(verdict=wire.COMPILE_ERROR, message=self._too_large, engine=self._stamp)
+            return wire.RunResponse(
+                verdict=wire.COMPILE_ERROR, message=too_large(self._max_program_bytes), engine=self._stamp
+            )
         answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
         def emit(results: list[bytes]) -> None:
@@ -177,90 +149,21 @@ class GradingService:
         info.MergeFrom(self._info)
         return info
 
-    async def _read(self, requests: AsyncIterator[routed.RoutedGradeBatchRequest], delivery: Delivery) -> None:
-        try:
-            async for batch in requests:
-                for one in batch.requests:
-                    await delivery.fewer_than(STREAM_IN_FLIGHT)
-                    await self._ask_or_fail(delivery, one, waits=True)
-        finally:
-            delivery.close()
-
-    async def _ask_one(self, delivery: Delivery, request: routed.RoutedGradeRequest) -> None:
-        try:
-            await self._ask(delivery, delivery.open(request.request_id), request)
-        except Exception:
-            delivery.drop()
-            raise
-        finally:
-            delivery.close()
-
-    async def _ask_all(self, delivery: Delivery, requests: Iterable[routed.RoutedGradeRequest]) -> None:
-        try:
-            for one in requests:
-                await self._ask_or_fail(delivery, one)
-        finally:
-            delivery.close()
-
-    async def _ask_or_fail(
-        self, delivery: Delivery, request: routed.RoutedGradeRequest, *, waits: bool = False
-    ) -> None:
-        """Asks one request of several; what is wrong with it is told in its own answer."""
-        answer = delivery.open(request.request_id)
-        try:
-            await self._ask(delivery, answer, request, waits=waits)
-        except Exception as error:
-            delivery.fail(answer, error_detail(error).SerializeToString())
-
-    async def _ask(
-        self, delivery: Delivery, answer: Answer, request: routed.RoutedGradeRequest, *, waits: bool = False
-    ) -> None:
-        """Answers what needs no run and submits the rest. waits: for room in the queue, instead of QueueFull."""
-        suite = self._suites.find(request)
-        index = request.first_index
-        if index + len(request.programs) > _MAX_INDEX:
-            raise InvalidSuite("first_index", f"with the programs above {_MAX_INDEX}")
-        pending: deque[tuple[int, bytes]] = deque()
-        refused = []
-        for source in request.programs:
-            if len(source) > self._max_program_bytes:
-                refused.append(own_result(index, source, suite.tests, wire.COMPILE_ERROR, self._too_large))
-            else:
-                pending.append((index, source))
-            index += 1
-        delivery.add_own(answer, refused)
-        emit = partial(delivery.add, answer)
-        if self._cached is not None:
-            known = self._cached.of(suite, request.stop_early)
-            if not request.fresh:
-                pending = await known.answer(delivery, answer, pending)
-            emit = partial(known.emit, emit)
-        if pending:
-            if waits:
-                await self._scheduler.room()
-            job = Job(
-                call=delivery.call,
-                suite=suite,
-                pending=pending,
-                emit=emit,
-                fault=partial(_fault, suite),
-                stop_early=request.stop_early,
-            )
-            answer.job = job
-            try:
-                self._scheduler.submit(job)
-            except BaseException:
-                answer.job = None
-                raise
-        delivery.asked(answer)
-
-
-def _fault(suite: SuiteEntry, index: int, source: bytes, why: str) -> bytes:
-    return own_result(index, source, suite.tests, wire.ENGINE_ERROR, why)
-
 
 def _run_fault(why: str) -> bytes:
     return wire.RunResponse(verdict=wire.ENGINE_ERROR, message=why).SerializeToString()
+
+
+@contextlib.contextmanager
+def _beside(work: Coroutine[Any, Any, None], delivery: Delivery) -> Iterator["asyncio.Task[None]"]:
+    """What asks for a call, as a task, while the call is told the answers; both end together."""
+    asking = asyncio.create_task(work)
+    asking.add_done_callback(lambda task: task.cancelled() or task.exception())  # a call that is gone asks for neither
+    try:
+        yield asking
+    finally:
+        asking.cancel()
+        delivery.drop()
 
 
 async def _abort(context: Any, error: Exception) -> NoReturn:

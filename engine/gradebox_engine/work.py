@@ -36,6 +36,7 @@ class SuiteEntry:
     tests: int
     program_bound_s: float  # no program can honestly take longer
     cost_s: float | None = None  # of one program, moving average
+    jobs: int = 0  # that are not finished; they keep `data` in memory
 
 
 @dataclass(slots=True, eq=False)

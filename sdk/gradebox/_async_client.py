@@ -9,6 +9,7 @@ from typing import Any, Self
 from gradebox._bulk import REQUEST_BYTES, Bulk, Items, check_sizes
 from gradebox._connection import RETRY_S, Connection, Deadline
 from gradebox._errors import NOT_FOUND, EngineFault, InvalidRequest, from_detail
+from gradebox._fronts import Fronts
 from gradebox._problems import (
     GradeItem,
     Limits,
@@ -41,7 +42,8 @@ ONE_MESSAGE_TESTS = 200_000
 class AsyncClient:
     """A client of the engine at `target`: `host:port`, `dns:///name:port`, or `unix:/path`.
 
-    It connects at its first call. Use it as an asynchronous context manager, or close it.
+    It connects at its first call, and where the engine has several fronts, to each of them once it has
+    more than one call to make at a time. Use it as an asynchronous context manager, or close it.
 
     Args:
         retry_s: seconds for which a call goes on trying when the engine is gone (restarted, say) or
@@ -53,7 +55,7 @@ class AsyncClient:
     def __init__(self, target: str, *, retry_s: float = RETRY_S) -> None:
         if not isinstance(target, str) or not target:
             raise InvalidRequest(f"must be an address such as host:port, not {target!r}", "target")
-        self._connection = Connection(target, retry_s=retry_s)
+        self._fronts = Fronts(target, retry_s=retry_s)
 
     async def grade(
         self,
@@ -104,9 +106,11 @@ class AsyncClient:
             return []
         size = len(suite.data) + sum(map(len, sources))
         if size <= REQUEST_BYTES and len(sources) * suite.tests <= ONE_MESSAGE_TESTS:
-            return await self._connection.retrying(
-                lambda: self._grade_at_once(suite, sources, bool(stop_early), bool(fresh), deadline), deadline
-            )
+            async with self._fronts.one(deadline) as connection:
+                return await connection.retrying(
+                    lambda: _grade_at_once(connection, suite, sources, bool(stop_early), bool(fresh), deadline),
+                    deadline,
+                )
         try:
             async with asyncio.timeout(deadline.left_s()):
                 item = GradeItem(task, sources)
@@ -164,23 +168,17 @@ class AsyncClient:
             limits = Limits.from_dict(limits)
         if limits is not None:
             request.limits.CopyFrom(limits.to_wire())
-        response = await self._connection.retrying(
-            lambda: self._connection.unary("Run", request, wire.RunResponse, deadline), deadline
-        )
+        response = await self._unary("Run", request, wire.RunResponse, deadline)
         return run_from_wire(response)
 
     async def info(self, *, timeout_s: float | None = None) -> EngineInfo:
         """What the engine is and offers. Raises as `grade` does."""
-        deadline = Deadline(timeout_s)
-        response = await self._connection.retrying(
-            lambda: self._connection.unary("Info", wire.InfoRequest(), wire.InfoResponse, deadline),
-            deadline,
-        )
+        response = await self._unary("Info", wire.InfoRequest(), wire.InfoResponse, Deadline(timeout_s))
         return info_from_wire(response)
 
     async def close(self) -> None:
         """Closes the connection; calls under way raise Unavailable."""
-        await self._connection.close()
+        await self._fronts.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -194,7 +192,7 @@ class AsyncClient:
         await self.close()
 
     def _batches(self, items: Items, max_in_flight: int, stop_early: bool, fresh: bool) -> AsyncGenerator[list[Graded]]:
-        bulk = Bulk(self._connection, max_in_flight=max_in_flight, stop_early=bool(stop_early), fresh=bool(fresh))
+        bulk = Bulk(self._fronts, max_in_flight=max_in_flight, stop_early=bool(stop_early), fresh=bool(fresh))
         return bulk.batches(items)
 
     async def _each(self, items: Items, max_in_flight: int, stop_early: bool, fresh: bool) -> AsyncGenerator[Graded]:
@@ -206,30 +204,35 @@ class AsyncClient:
         finally:
             await batches.aclose()
 
-    async def _grade_at_once(
-        self, suite: Suite, sources: list[bytes], stop_early: bool, fresh: bool, deadline: Deadline
-    ) -> list[SubmissionResult]:
-        """One message out, one back."""
-        request = routed.RoutedGradeRequest(programs=sources, stop_early=stop_early, fresh=fresh)
-        self._connection.refer(request, suite)
-        batch = await self._connection.unary(
-            "GradeBatch",
-            routed.RoutedGradeBatchRequest(requests=[request]),
-            wire.GradeBatchResponse,
-            deadline,
-        )
-        response = batch.responses[0]
-        if response.HasField("error"):
-            if response.error.code != NOT_FOUND or not request.suite_sha256:
-                raise from_detail(response.error)
-            self._connection.forget(suite)
-            return await self._grade_at_once(suite, sources, stop_early, fresh, deadline)
-        engine = stamp_from_wire(response.engine)
-        results = [result_from_wire(r, suite.problem_id, engine) for r in response.results]
-        results.sort(key=lambda result: result.index)
-        if [result.index for result in results] != list(range(len(sources))):
-            raise EngineFault("the engine left programs out")
-        return results
+    async def _unary(self, name: str, request: Any, response: Any, deadline: Deadline) -> Any:
+        async with self._fronts.one(deadline) as connection:
+            return await connection.retrying(lambda: connection.unary(name, request, response, deadline), deadline)
+
+
+async def _grade_at_once(
+    connection: Connection, suite: Suite, sources: list[bytes], stop_early: bool, fresh: bool, deadline: Deadline
+) -> list[SubmissionResult]:
+    """One message out, one back."""
+    request = routed.RoutedGradeRequest(programs=sources, stop_early=stop_early, fresh=fresh)
+    connection.refer(request, suite)
+    batch = await connection.unary(
+        "GradeBatch",
+        routed.RoutedGradeBatchRequest(requests=[request]),
+        wire.GradeBatchResponse,
+        deadline,
+    )
+    response = batch.responses[0]
+    if response.HasField("error"):
+        if response.error.code != NOT_FOUND or not request.suite_sha256:
+            raise from_detail(response.error)
+        connection.forget(suite)
+        return await _grade_at_once(connection, suite, sources, stop_early, fresh, deadline)
+    engine = stamp_from_wire(response.engine)
+    results = [result_from_wire(r, suite.problem_id, engine) for r in response.results]
+    results.sort(key=lambda result: result.index)
+    if [result.index for result in results] != list(range(len(sources))):
+        raise EngineFault("the engine left programs out")
+    return results
 
 
 def _problem(tests: Sequence[Test] | None, problem: Problem | Mapping[str, Any] | None, **given: Any) -> Problem:

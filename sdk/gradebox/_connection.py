@@ -84,12 +84,20 @@ class Peer(Protocol):
 
 
 class Connection:
-    """A channel, made at first use, and again in another event loop."""
+    """A channel, made at first use, and again in another event loop.
 
-    def __init__(self, target: str, peer: Peer | None = None, *, retry_s: float = RETRY_S) -> None:
+    is_apart: shares no TCP connection with other channels of this process to the same target.
+    """
+
+    def __init__(
+        self, target: str, peer: Peer | None = None, *, retry_s: float = RETRY_S, is_apart: bool = False
+    ) -> None:
         if not (isinstance(retry_s, int | float) and retry_s >= 0):
             raise InvalidRequest(f"must be a number, 0 or more, not {retry_s!r}", "retry_s")
         self._retry_s = float(retry_s)
+        self._options = (*_OPTIONS, ("grpc.use_local_subchannel_pool", int(is_apart)))
+        self.calls = 0  # under way, as its user counts them
+        self.was_lost = False  # at some time
         self._answered = False
         self._target = target
         self._peer = peer
@@ -122,7 +130,7 @@ class Connection:
             raise Unavailable("this client is closed")
         _claim_grpc()
         if self._channel is None or self._loop is not loop:
-            self._channel = grpc.aio.insecure_channel(self._target, options=_OPTIONS)
+            self._channel = grpc.aio.insecure_channel(self._target, options=self._options)
             self._loop = loop
             self._calls.clear()
         if name not in self._calls:
@@ -151,7 +159,9 @@ class Connection:
             answer = await call()
         except grpc.aio.AioRpcError as error:
             known = _translated(error)
-            if not isinstance(known, Unavailable):
+            if isinstance(known, Unavailable):
+                self.was_lost = True
+            else:
                 self.answered()
             raise known from None
         except asyncio.CancelledError:

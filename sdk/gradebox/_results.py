@@ -119,7 +119,7 @@ class ImageInfo:
 
 @dataclass(frozen=True, slots=True)
 class CacheInfo:
-    """What an engine's cache of results did since the engine started, and holds.
+    """What an engine's cache of results did since the engine started, and holds; of one front where it has several.
 
     `entries` and `bytes` are in memory, `disk_bytes` in its file, if it has one.
     """

@@ -27,6 +27,7 @@ class Server:
         folder: Path,
         *,
         workers: int = 2,
+        fronts: int = 1,
         temporary: Path | None = None,
         environment: Mapping[str, str] | None = None,
         before_exec: Callable[[], None] | None = None,
@@ -41,8 +42,9 @@ class Server:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.target = f"127.0.0.1:{free.getsockname()[1]}"
         self._command = [sys.executable, "-P", "-m", "gradebox_engine", "serve", "--listen", self.target]
-        self._command += ["--workers", str(workers)]
+        self._command += ["--workers", str(workers), "--fronts", str(fronts)]
         self._workers = workers
+        self._fronts = fronts
         self.process: subprocess.Popen[bytes]
 
     def start(self) -> Self:
@@ -59,7 +61,7 @@ class Server:
             )
         self.pids.append(self.process.pid)
         end_s = time.monotonic() + START_TIMEOUT_S
-        while self.said("worker ready") < begun[0] + self._workers or self.said('"serving"') == begun[1]:
+        while self.said("worker ready") < begun[0] + self._workers or self.said('"serving"') < begun[1] + self._fronts:
             if self.process.poll() is not None or time.monotonic() > end_s:
                 raise RuntimeError(f"the engine does not start: {self.log.read_text()[-4000:]}")
             time.sleep(0.02)
@@ -80,7 +82,7 @@ class Server:
         return self.process.wait(STOP_TIMEOUT_S)
 
     def members(self, role: str) -> list[footprint.Process]:
-        """Its processes of a role: worker, nsjail, forkserver, or program (whatever stands below that)."""
+        """Its processes of a role: front (of several), worker, nsjail, forkserver, or program (what is below that)."""
         family = {process.pid: process for process in footprint.family(self.pids[-1:])}
         servers = {p.pid for p in family.values() if p.parent in family and family[p.parent].name == "nsjail"}
         return [
@@ -88,7 +90,8 @@ class Server:
             for process in family.values()
             if process.state != "Z"
             and (
-                (role == "worker" and "gradebox_engine.worker" in process.command and process.name != "nsjail")
+                (role == "front" and "gradebox_engine.server" in process.command)
+                or (role == "worker" and "gradebox_engine.worker" in process.command and process.name != "nsjail")
                 or (role == "nsjail" and process.name == "nsjail" and process.parent not in servers)
                 or (role == "forkserver" and process.pid in servers)
                 or (role == "program" and process.parent in servers)

@@ -120,8 +120,16 @@ engine.close()
         assert owner.family_is_gone()
 
 
-def test_nothing_is_written_to_the_terminal() -> None:
-    with Owner("engine.close()") as owner:
+@pytest.mark.parametrize(
+    "then",
+    [
+        "engine.close()",
+        "process = engine._client._process._process; process.terminate(); process.wait(); time.sleep(0.2)",
+    ],
+    ids=["closed", "ended under an open connection"],
+)
+def test_nothing_is_written_to_the_terminal(then: str) -> None:
+    with Owner(then) as owner:
         assert owner.process.communicate(timeout=30) == ("", "")
 
 

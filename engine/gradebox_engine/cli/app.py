@@ -165,6 +165,10 @@ def serve(
         typer.Option(metavar="ADDR", help="HOST:PORT or unix:PATH. Default: 127.0.0.1:50051."),
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes. Default: one a core.")] = None,
+    fronts: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that share the port. Default: one for each 16 workers."),
+    ] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings, TOML.")] = None,
     require_tier: Annotated[
         str | None,
@@ -193,6 +197,7 @@ def serve(
         embedded=embedded,
         listen=listen,
         workers=workers,
+        fronts=fronts,
         require_tier=require_tier,
         cache_bytes=cache_bytes,
         cache_path=cache_path,

@@ -302,7 +302,7 @@ class CacheInfo(_message.Message):
     def __init__(self, hits: _Optional[int] = ..., misses: _Optional[int] = ..., entries: _Optional[int] = ..., bytes: _Optional[int] = ..., disk_bytes: _Optional[int] = ...) -> None: ...
 
 class InfoResponse(_message.Message):
-    __slots__ = ("version", "images", "ceilings", "defaults", "protections", "workers", "max_message_bytes", "max_program_bytes", "cache")
+    __slots__ = ("version", "images", "ceilings", "defaults", "protections", "workers", "max_message_bytes", "max_program_bytes", "cache", "fronts", "front")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     IMAGES_FIELD_NUMBER: _ClassVar[int]
     CEILINGS_FIELD_NUMBER: _ClassVar[int]
@@ -312,6 +312,8 @@ class InfoResponse(_message.Message):
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_PROGRAM_BYTES_FIELD_NUMBER: _ClassVar[int]
     CACHE_FIELD_NUMBER: _ClassVar[int]
+    FRONTS_FIELD_NUMBER: _ClassVar[int]
+    FRONT_FIELD_NUMBER: _ClassVar[int]
     version: str
     images: _containers.RepeatedCompositeFieldContainer[ImageInfo]
     ceilings: Limits
@@ -321,4 +323,6 @@ class InfoResponse(_message.Message):
     max_message_bytes: int
     max_program_bytes: int
     cache: CacheInfo
-    def __init__(self, version: _Optional[str] = ..., images: _Optional[_Iterable[_Union[ImageInfo, _Mapping]]] = ..., ceilings: _Optional[_Union[Limits, _Mapping]] = ..., defaults: _Optional[_Union[Limits, _Mapping]] = ..., protections: _Optional[_Iterable[str]] = ..., workers: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_program_bytes: _Optional[int] = ..., cache: _Optional[_Union[CacheInfo, _Mapping]] = ...) -> None: ...
+    fronts: int
+    front: int
+    def __init__(self, version: _Optional[str] = ..., images: _Optional[_Iterable[_Union[ImageInfo, _Mapping]]] = ..., ceilings: _Optional[_Union[Limits, _Mapping]] = ..., defaults: _Optional[_Union[Limits, _Mapping]] = ..., protections: _Optional[_Iterable[str]] = ..., workers: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_program_bytes: _Optional[int] = ..., cache: _Optional[_Union[CacheInfo, _Mapping]] = ..., fronts: _Optional[int] = ..., front: _Optional[int] = ...) -> None: ...

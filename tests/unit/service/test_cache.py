@@ -177,7 +177,8 @@ async def test_hits_and_runs_in_one_request(start_front: StartFront) -> None:
         results = await client.grade([f"p{n}" for n in range(200)], tests=["t"])
     assert [r.index for r in results] == list(range(200))
     assert [r.cached for r in results] == [n % 2 == 0 for n in range(200)]
-    assert ran(front) == 200
+    # A chunk that was taken back for an idle worker may have run on the first one, too.
+    assert sorted({words[2] for words in front.logged("program")}) == sorted(f"p{n}" for n in range(200))
     async with grpc.aio.insecure_channel(front.target) as channel:
         stub = stubs.GradingStub(channel)  # type: ignore[no-untyped-call]
         suite = wire.Suite(language="python", tests=[wire.Test(code=b"t")])
@@ -199,7 +200,7 @@ async def test_bulk_with_hits_and_runs(start_front: StartFront) -> None:
             for results in graded.values():
                 assert [r.index for r in results] == [0, 1, 2]
                 assert turn == 0 or all(r.cached for r in results)
-    assert front.scheduler._queued_programs == 0
+    assert front.scheduler._queue.programs == 0
 
 
 async def test_fresh_runs_and_replaces(start_front: StartFront) -> None:

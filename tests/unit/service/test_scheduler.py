@@ -7,6 +7,7 @@ from collections import deque
 import pytest
 
 from gradebox_engine import scheduler as module
+from gradebox_engine.queue import SMALL_PROGRAMS, UNCOLLECTED_MAX_BYTES
 from gradebox_engine.scheduler import Scheduler
 from gradebox_engine.work import Call, Chunk, Job, NoWorkers, QueueFull, SuiteEntry, Worker
 
@@ -51,10 +52,18 @@ class Caller:
         self.call = Call()
         self.got: list[bytes] = []
 
-    def submit(self, count: int, *, key: bytes = b"k", size: int = 1, cost_s: float | None = None) -> Job:
+    def submit(
+        self,
+        count: int,
+        *,
+        key: bytes = b"k",
+        size: int = 1,
+        cost_s: float | None = None,
+        suite: SuiteEntry | None = None,
+    ) -> Job:
         job = Job(
             call=self.call,
-            suite=SuiteEntry(key, b"data", 1, 10.0, cost_s),
+            suite=suite or SuiteEntry(key, b"data", 1, 10.0, cost_s),
             pending=deque((index, b"x" * size) for index in range(count)),
             emit=self.got.extend,
             fault=lambda index, source, why: f"{index} {why}".encode(),
@@ -108,6 +117,132 @@ def test_a_small_call_gets_in_between_a_large_one(scheduler: Scheduler, monkeypa
         link.finish()
     assert small.got == [b"0"]
     assert len(large.got) < 90
+
+
+def test_who_comes_later_with_little_is_served_in_the_order_of_shares(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One program, then 64, beside bulk work: the one is next, the 64 take turns with the rest."""
+    now_s = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    link = Link(scheduler)
+    bulk, one, many = Caller(scheduler), Caller(scheduler), Caller(scheduler)
+    for _ in range(40):
+        bulk.submit(2, cost_s=0.025)
+
+    def next_key() -> bytes:
+        nonlocal now_s
+        now_s += 0.05
+        return link.finish().job.suite.key
+
+    assert [next_key() for _ in range(3)] == [b"k"] * 3
+    one.submit(1, key=b"1", cost_s=0.025)
+    assert [next_key() for _ in range(4)] == [b"k", b"k", b"1", b"k"]  # what the worker had is not taken away
+    many.submit(16, key=b"m", cost_s=0.025)
+    order = [next_key() for _ in range(18)][2:]
+    assert order.count(b"m") == 8
+    assert all(order[place : place + 3].count(b"k") <= 2 for place in range(len(order) - 2))
+
+
+def test_nothing_waits_behind_a_program_that_takes_long_after_all(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    stuck, other = Link(scheduler), Link(scheduler)
+    bulk, small = Caller(scheduler), Caller(scheduler)
+    for _ in range(20):
+        bulk.submit(1, cost_s=0.04)
+    behind = stuck.sent[1][0]
+    now_s += module.OVERDUE_S + 0.01
+    small.submit(1, key=b"s", cost_s=0.04)
+    assert stuck.cancelled == [behind.number]
+    assert other.cancelled == [other.sent[1][0].number]  # as far as the scheduler knows, it may be the same there
+    for _ in range(30):
+        if len(other.sent) > 0:
+            now_s += 0.04
+            other.finish()
+    assert small.got == [b"0"]
+    assert len(bulk.got) == 19  # all but the one that is being worked on
+    assert stuck.indexes[0] == [0]
+    scheduler.on_results(stuck.worker, behind.number, [(0, False, b"late")], True)  # it had begun: not counted twice
+    assert len(bulk.got) == 19
+
+
+def test_a_program_is_charged_for_while_it_runs(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that keeps one worker gets no further chunks of the other while somebody else waits."""
+    now_s = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    _stuck, other = Link(scheduler), Link(scheduler)
+    bulk, small = Caller(scheduler), Caller(scheduler)
+    for _ in range(40):
+        bulk.submit(1, cost_s=0.04)
+    now_s += 4.0
+    for _ in range(30):
+        small.submit(1, key=b"s", cost_s=0.04)
+    keys = []
+    for _ in range(25):
+        now_s += 0.04
+        keys.append(other.finish().job.suite.key)
+    assert keys.count(b"k") <= 3  # what the worker had, and what was handed out before the charge
+
+
+def test_an_idle_worker_takes_what_waits_for_another(scheduler: Scheduler) -> None:
+    first, second = Link(scheduler), Link(scheduler)
+    caller = Caller(scheduler)
+    for _ in range(4):  # of one program each: two for each worker
+        caller.submit(1, cost_s=0.01)
+    waiting = first.sent[1][0]
+    second.finish()
+    assert first.cancelled == []
+    second.finish()
+    assert first.cancelled == [waiting.number]
+    assert [chunk.job for chunk, _ in second.sent] == [waiting.job]
+    second.finish()
+    del first.sent[1]
+    first.finish()
+    assert caller.got == [b"0"] * 4
+    assert caller.call.in_flight == 0
+
+
+def test_small_calls_find_room_where_bulk_work_fills_the_queue(scheduler: Scheduler) -> None:
+    bulk = Caller(scheduler)
+    bulk.submit(100)
+    with pytest.raises(QueueFull):
+        Caller(scheduler).submit(SMALL_PROGRAMS + 1)
+    with pytest.raises(QueueFull):
+        bulk.submit(1)
+    taken = [Caller(scheduler) for _ in range(13)]
+    for caller in taken:
+        caller.submit(1)
+    with pytest.raises(QueueFull):  # not for ever
+        Caller(scheduler).submit(1)
+    link = Link(scheduler)
+    run_all(link)
+    assert all(caller.got == [b"0"] for caller in taken)
+
+
+def test_suites_count_as_long_as_a_job_needs_them() -> None:
+    scheduler = Scheduler(max_programs=100, max_bytes=10_000)
+    callers = [Caller(scheduler) for _ in range(4)]
+    shared = SuiteEntry(b"shared", b"d" * 4_000, 1, 10.0)
+    jobs = [caller.submit(1, suite=shared) for caller in callers[:2]]  # counts once
+    jobs.append(callers[2].submit(1, suite=SuiteEntry(b"other", b"d" * 6_000, 1, 10.0)))
+    large = SMALL_PROGRAMS + 1
+    with pytest.raises(QueueFull):
+        callers[3].submit(large)
+    scheduler.cancel(jobs[0])
+    with pytest.raises(QueueFull):
+        callers[3].submit(large)
+    scheduler.cancel(jobs[1])
+    callers[3].submit(1, suite=SuiteEntry(b"third", b"d" * 4_000, 1, 10.0))
+    with pytest.raises(QueueFull):
+        Caller(scheduler).submit(large)
+    link = Link(scheduler)
+    run_all(link)
+    Caller(scheduler).submit(large)
+    run_all(link)
+    assert scheduler._queue.bytes == 0
 
 
 def test_a_suite_is_sent_once_to_a_worker(scheduler: Scheduler) -> None:
@@ -286,7 +421,7 @@ def test_results_that_nobody_collects_hold_the_call_back(scheduler: Scheduler) -
     caller = Caller(scheduler)
     caller.submit(50, cost_s=0.05)
     chunk, _ = link.sent.pop(0)
-    large = [(index, False, b"r" * module.UNCOLLECTED_MAX_BYTES) for index in chunk.programs]
+    large = [(index, False, b"r" * UNCOLLECTED_MAX_BYTES) for index in chunk.programs]
     scheduler.on_results(link.worker, chunk.number, large, True)
     while link.sent:  # at most what had been handed out before
         link.finish()

@@ -1,0 +1,186 @@
+"""Requests of gRPC calls: read, validated, answered where that needs no run, and else submitted to the scheduler.
+
+What is held in memory is bounded, whatever clients send: what is queued by the scheduler, what a stream
+has not answered by STREAM_IN_FLIGHT and by bytes of results, and the one message that a call has sent
+beyond that, which waits to be queued or answered, by the largest message. Grade and GradeBatch, for gRPC,
+take a stream of which they read one message: a method that takes a message would be given it at once,
+however many there are, and gRPC would keep it until the call ends.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+
+import grpc
+import structlog
+
+from gradebox_engine.cached import CachedGrading
+from gradebox_engine.convert import InvalidSuite
+from gradebox_engine.delivery import Answer, Delivery
+from gradebox_engine.scheduler import Scheduler
+from gradebox_engine.suites import Suites, UnknownSuite, own_result
+from gradebox_engine.work import Job, NoWorkers, QueueFull, SuiteEntry
+from gradebox_proto.v1 import grading_pb2 as wire
+from gradebox_proto.v1 import routing_pb2 as routed
+
+STREAM_IN_FLIGHT = 4096  # programs, or requests, of one stream that are not answered
+MAX_PROGRAMS = 1_000_000  # of one request; each costs some 150 bytes, however short
+MAX_BATCH_REQUESTS = 10_000
+MAX_BATCH_TESTS = 2_000_000  # test results in one answer, of some 50 bytes each
+# Messages of Grade and GradeBatch that come in at once, and how long one may take.
+READING, READING_TIMEOUT_S = 32, 30.0
+
+_CODES: dict[type[Exception], grpc.StatusCode] = {
+    InvalidSuite: grpc.StatusCode.INVALID_ARGUMENT,
+    UnknownSuite: grpc.StatusCode.NOT_FOUND,
+    QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    NoWorkers: grpc.StatusCode.UNAVAILABLE,
+}
+_MAX_INDEX = 2**32 - 1
+_log = structlog.get_logger("asking")
+
+
+def error_detail(error: Exception) -> wire.ErrorDetail:
+    """How an error is told to the caller; one that is not a refusal is the engine's own fault."""
+    code = _CODES.get(type(error), grpc.StatusCode.INTERNAL)
+    if isinstance(error, InvalidSuite):
+        return wire.ErrorDetail(code=code.value[0], message=error.message, field=error.field)
+    if type(error) in _CODES:
+        return wire.ErrorDetail(code=code.value[0], message=str(error))
+    _log.error("fault", exc_info=error)
+    text = f"{type(error).__name__}: {error}"
+    return wire.ErrorDetail(code=code.value[0], message=text)
+
+
+def too_large(max_bytes: int) -> str:
+    """What is said of a program above `max_bytes`."""
+    return f"the program is larger than {max_bytes} bytes"
+
+
+class Asker:
+    """Asks for programs to be graded; answers come by the call's delivery, which is closed after its last request.
+
+    What raises takes back what the call has asked for. cached: None where results are not kept.
+    """
+
+    def __init__(
+        self, scheduler: Scheduler, suites: Suites, cached: CachedGrading | None, max_program_bytes: int
+    ) -> None:
+        self._scheduler = scheduler
+        self._suites = suites
+        self._cached = cached
+        self._max_program_bytes = max_program_bytes
+        self._reading = asyncio.Semaphore(READING)
+
+    async def one(self, delivery: Delivery, context: Any) -> None:
+        """The one request of a call. Raises what is wrong with it."""
+        try:
+            request = await self._one(context)
+            await self._ask(delivery, delivery.open(request.request_id), request)
+        except Exception:
+            delivery.drop()
+            raise
+        finally:
+            delivery.close()
+
+    async def all(self, delivery: Delivery, context: Any) -> None:
+        """The one batch of a call. Raises InvalidSuite when it is too much for one answer."""
+        try:
+            batch = await self._one(context)
+            if len(batch.requests) > MAX_BATCH_REQUESTS:
+                raise InvalidSuite("requests", f"{len(batch.requests)} are more than {MAX_BATCH_REQUESTS}")
+            tests = 0
+            for one in batch.requests:
+                tests += await self._ask_or_fail(delivery, one)
+                if tests > MAX_BATCH_TESTS:
+                    raise InvalidSuite("requests", f"more than {MAX_BATCH_TESTS} test results in one answer")
+        except Exception:
+            delivery.drop()
+            raise
+        finally:
+            delivery.close()
+
+    async def stream(self, delivery: Delivery, requests: AsyncIterator[routed.RoutedGradeBatchRequest]) -> None:
+        """All batches of a call, as far as not too much is unanswered."""
+        try:
+            async for batch in requests:
+                for one in batch.requests:
+                    await delivery.fewer_than(STREAM_IN_FLIGHT)
+                    await self._ask_or_fail(delivery, one, waits=True)
+        finally:
+            delivery.close()
+
+    async def _one(self, context: Any) -> Any:
+        """The one message of a call. Raises InvalidSuite when it does not come."""
+        async with self._reading:
+            with contextlib.suppress(TimeoutError):
+                message = await asyncio.wait_for(context.read(), READING_TIMEOUT_S)
+                if message is not grpc.aio.EOF:
+                    return message
+        raise InvalidSuite("", "there was no request")
+
+    async def _ask_or_fail(self, delivery: Delivery, request: routed.RoutedGradeRequest, *, waits: bool = False) -> int:
+        """Asks one request of several; what is wrong with it is told in its own answer.
+
+        Returns how many test results the answer will have.
+        """
+        answer = delivery.open(request.request_id)
+        try:
+            return await self._ask(delivery, answer, request, waits=waits)
+        except Exception as error:
+            delivery.fail(answer, error_detail(error).SerializeToString())
+            return 0
+
+    async def _ask(
+        self, delivery: Delivery, answer: Answer, request: routed.RoutedGradeRequest, *, waits: bool = False
+    ) -> int:
+        """Answers what needs no run and submits the rest. waits: for room in the queue, instead of QueueFull.
+
+        Returns how many test results the answer will have.
+        """
+        suite = self._suites.find(request)
+        index = request.first_index
+        if index + len(request.programs) > _MAX_INDEX:
+            raise InvalidSuite("first_index", f"with the programs above {_MAX_INDEX}")
+        if len(request.programs) > MAX_PROGRAMS:
+            raise InvalidSuite("programs", f"{len(request.programs)} are more than {MAX_PROGRAMS} in one request")
+        pending: deque[tuple[int, bytes]] = deque()
+        for source in request.programs:
+            if len(source) > self._max_program_bytes:
+                refusal = own_result(index, source, suite.tests, wire.COMPILE_ERROR, too_large(self._max_program_bytes))
+                await delivery.add_own(answer, [refusal])
+            else:
+                pending.append((index, source))
+            index += 1
+        emit = partial(delivery.add, answer)
+        if self._cached is not None:
+            known = self._cached.of(suite, request.stop_early)
+            if not request.fresh:
+                pending = await known.answer(delivery, answer, pending)
+            emit = partial(known.emit, emit)
+        if pending:
+            if waits:
+                await self._scheduler.room()
+            job = Job(
+                call=delivery.call,
+                suite=suite,
+                pending=pending,
+                emit=emit,
+                fault=partial(_fault, suite),
+                stop_early=request.stop_early,
+            )
+            answer.job = job
+            try:
+                self._scheduler.submit(job)
+            except BaseException:
+                answer.job = None
+                raise
+        delivery.asked(answer)
+        return suite.tests * len(request.programs)
+
+
+def _fault(suite: SuiteEntry, index: int, source: bytes, why: str) -> bytes:
+    return own_result(index, source, suite.tests, wire.ENGINE_ERROR, why)

@@ -1,0 +1,151 @@
+"""What waits for workers: calls in the order of their fair shares, with the jobs of each.
+
+- Fair share: every call has a virtual time that grows by the worker seconds it was given; the call
+  that is furthest behind is served next. A new call starts at the present, so it neither waits
+  behind bulk work nor is paid for having been away.
+- Back-pressure: a call whose results are not collected gets no further chunks. The queue is bounded, by
+  programs and by bytes, those of suites too; its last part is kept for small calls, which bulk work that
+  fills the rest would shut out.
+"""
+
+import asyncio
+import heapq
+
+from gradebox_engine.work import Call, Chunk, Job, QueueFull, Worker
+
+UNCOLLECTED_MAX_BYTES = 8 << 20  # of results, a call
+SMALL_PROGRAMS = 64
+SMALL_RESERVE = 8  # one in so many places of the queue
+
+
+class Queue:
+    """Jobs and what they hold, counted; see the module's text.
+
+    Once `max_programs` or `max_bytes` are queued, no job is taken until there are fewer; only small ones of
+    calls that have nothing else under way, and of those no more than an eighth above.
+    """
+
+    def __init__(self, *, max_programs: int, max_bytes: int) -> None:
+        self._max_programs = max_programs
+        self._max_bytes = max_bytes
+        self.programs = 0
+        self.bytes = 0
+        self._heap: list[tuple[float, int, Call]] = []
+        self._now_s = 0.0  # virtual
+        self._sequence = 0
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def __bool__(self) -> bool:
+        """Whether a call waits; it may turn out to have nothing to be done."""
+        return bool(self._heap)
+
+    def put(self, job: Job) -> None:
+        """One more job. Raises QueueFull."""
+        programs, size = len(job.pending), sum(len(source) for _, source in job.pending)
+        is_small = programs <= SMALL_PROGRAMS and not job.call.in_flight
+        if not self._room.is_set() and not (is_small and self._has_reserve()):
+            raise QueueFull(f"{self.programs} programs ({self.bytes} bytes) are waiting")
+        job.unfinished, job.queued_bytes = programs, size
+        job.call.in_flight += programs
+        self.programs += programs
+        self.bytes += size
+        if job.suite.jobs == 0:
+            self.bytes += len(job.suite.data)
+        job.suite.jobs += 1
+        if self.programs >= self._max_programs or self.bytes >= self._max_bytes:
+            self._room.clear()
+        job.call.jobs.append(job)
+        self.enqueue(job.call)
+
+    async def room(self) -> None:
+        """Waits until the queue is not full. A job put before the next `await` is taken."""
+        while not self._room.is_set():  # whoever waited, too, and came first may have filled it again
+            await self._room.wait()
+
+    def enqueue(self, call: Call) -> None:
+        """The call is served in its turn, if it has jobs and collects its results."""
+        if not call.queued and call.jobs and call.uncollected_bytes < UNCOLLECTED_MAX_BYTES:
+            call.queued = True
+            call.virtual_s = max(call.virtual_s, self._now_s)
+            self._sequence += 1
+            heapq.heappush(self._heap, (call.virtual_s, self._sequence, call))
+
+    def collected(self, call: Call, size: int) -> bool:
+        """The caller took `size` bytes of results. Returns whether it was held back for them."""
+        held_back = call.uncollected_bytes >= UNCOLLECTED_MAX_BYTES
+        call.uncollected_bytes -= size
+        if held_back:
+            self.enqueue(call)
+        return held_back
+
+    def next(self) -> Job | None:
+        """The job to be served now; its call has to be put back by `enqueue`."""
+        while self._heap:
+            virtual_s, _, call = heapq.heappop(self._heap)
+            call.queued = False
+            if call.virtual_s > virtual_s:  # charged since
+                self.enqueue(call)
+                continue
+            while call.jobs and not (call.jobs[0].pending or call.jobs[0].retries):
+                call.jobs.popleft()
+            if call.jobs:
+                self._now_s = max(self._now_s, virtual_s)
+                return call.jobs[0]
+        return None
+
+    def took(self, job: Job, programs: int, size: int) -> None:
+        """So much of a job waits no more."""
+        job.queued_bytes -= size
+        self._less(programs, size)
+
+    def again(self, job: Job, index: int, source: bytes, avoid: Worker | None) -> None:
+        """A program that was taken waits again, behind what was put before."""
+        job.retries.append((index, source, avoid))
+        job.queued_bytes += len(source)
+        self._less(-1, -len(source))
+        if job not in job.call.jobs:
+            job.call.jobs.append(job)
+        self.enqueue(job.call)
+
+    def put_back(self, chunk: Chunk) -> None:
+        """A chunk that nobody has begun goes back to where it was taken from."""
+        job = chunk.job
+        size = sum(map(len, chunk.programs.values()))
+        for index, source in reversed(chunk.programs.items()):
+            if index in job.failures:
+                job.retries.appendleft((index, source, None))
+            else:
+                job.pending.appendleft((index, source))
+        job.queued_bytes += size
+        self._less(-len(chunk.programs), -size)
+        if job not in job.call.jobs:
+            job.call.jobs.appendleft(job)
+        self.enqueue(job.call)
+
+    def withdraw(self, job: Job) -> list[tuple[int, bytes]]:
+        """What waits of a job, which waits no more."""
+        waiting = [*job.pending, *((index, source) for index, source, _ in job.retries)]
+        job.pending.clear()
+        job.retries.clear()
+        self.took(job, len(waiting), job.queued_bytes)
+        if job in job.call.jobs:
+            job.call.jobs.remove(job)
+        return waiting
+
+    def end(self, job: Job) -> None:
+        """A job is finished, or given up; nothing of it is emitted any more."""
+        job.closed = True
+        job.suite.jobs -= 1
+        if job.suite.jobs == 0:
+            self._less(0, len(job.suite.data))
+
+    def _has_reserve(self) -> bool:
+        most = 1 + 1 / SMALL_RESERVE
+        return self.programs < most * self._max_programs and self.bytes < most * self._max_bytes
+
+    def _less(self, programs: int, size: int) -> None:
+        self.programs -= programs
+        self.bytes -= size
+        if self.programs < self._max_programs and self.bytes < self._max_bytes:
+            self._room.set()
