@@ -18,11 +18,11 @@ exits, and the jail with it: it is the init of the jail's PID namespace.
 from __future__ import annotations
 
 import _sitebuiltins
+import _socket
 import _thread
 import builtins
 import importlib
 import os
-import socket
 import sys
 import time
 from struct import Struct
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 CONTROL_FD = 0
 MAX_REQUEST_BYTES = 1 << 18
 MAX_DESCRIPTORS = 6
+_INT = Struct("i")
 _HELLO = Struct("<QQ")  # nanoseconds: its CPU time, the clock on the wall
 
 
@@ -69,8 +70,8 @@ def _warm_streams() -> None:
 
 
 def _run_child(role: str, has_peer: bool) -> None:
-    channel = socket.socket(fileno=sandbox.CHANNEL_FD)
-    peer = socket.socket(fileno=sandbox.PEER_FD) if has_peer else None
+    channel = _socket.socket(fileno=sandbox.CHANNEL_FD)
+    peer = _socket.socket(fileno=sandbox.PEER_FD) if has_peer else None
     if (random := sys.modules.get("numpy.random")) is not None:
         random.seed()  # as a fresh import does; the module `random` does so by itself after a fork
     # The hello: sandboxed, ready for a program. What it tells is the worker's zero.
@@ -97,15 +98,25 @@ def _reap(pid: int) -> tuple[Any, ...]:
     return ("exited", pid, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10)
 
 
+def _receive(control: _socket.socket) -> tuple[bytes, list[int]]:
+    """A request, and the descriptors that came with it. The module `socket` would weigh on every fork."""
+    data, ancillary, _, _ = control.recvmsg(MAX_REQUEST_BYTES, _socket.CMSG_LEN(MAX_DESCRIPTORS * _INT.size))
+    descriptors: list[int] = []
+    for level, kind, content in ancillary:
+        if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):
+            descriptors += [number for (number,) in _INT.iter_unpack(content)]
+    return data, descriptors
+
+
 def main() -> None:
     """Serves requests until the worker closes the control socket."""
-    control = socket.socket(fileno=CONTROL_FD)
+    control = _socket.socket(fileno=CONTROL_FD)
     sandbox.make_capabilities_final()
     sandbox.limit_for_all()
     sandbox.prctl(sandbox.PR_SET_DUMPABLE, 0)
     program_filter = b""
     while True:
-        data, descriptors, _, _ = socket.recv_fds(control, MAX_REQUEST_BYTES, MAX_DESCRIPTORS)
+        data, descriptors = _receive(control)
         if not data:
             os._exit(0)
         request = unpack(data)
@@ -132,7 +143,8 @@ def main() -> None:
         for descriptor in descriptors:
             os.close(descriptor)
         if passed:
-            socket.send_fds(control, [codec.encode(answer)], passed)
+            rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _INT.pack(*passed))
+            control.sendmsg([codec.encode(answer)], [rights])
             os.close(passed.pop())
         else:
             control.send(codec.encode(answer))

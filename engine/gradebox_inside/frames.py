@@ -11,7 +11,7 @@ globals()["__builtins__"] = vars(builtins).copy()  # programs patch builtins; fu
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
+    from _socket import socket
     from collections.abc import Callable
 
 _pack = Struct("<I").pack
@@ -20,7 +20,7 @@ _CHUNK = 1 << 16
 _LARGE_BYTES = 1 << 15
 
 
-def send_frame(sock: socket.socket, payload: bytes) -> None:
+def send_frame(sock: socket, payload: bytes) -> None:
     """Sends one frame on a blocking socket. Raises OSError when the other end is gone."""
     sock.sendall(_pack(len(payload)) + payload)
 
@@ -37,7 +37,7 @@ def _read(recv: Callable[[int], bytes], size: int) -> bytes | None:
     return bytes(parts) if len(parts) == size else None
 
 
-def recv_frame(sock: socket.socket, max_bytes: int) -> bytes | None:
+def recv_frame(sock: socket, max_bytes: int) -> bytes | None:
     """The next frame's payload, or None at the end of the stream (also in the middle of a frame).
 
     Raises CodecError for a frame longer than `max_bytes`.
@@ -50,7 +50,7 @@ class Channel:
 
     __slots__ = ("_max_bytes", "_recv", "_ring", "_sendall")
 
-    def __init__(self, sock: socket.socket, max_bytes: int, ring: Callable[[], None] | None = None) -> None:
+    def __init__(self, sock: socket, max_bytes: int, ring: Callable[[], None] | None = None) -> None:
         """ring: tells who sleeps at the other end of what may not fit into the socket."""
         self._max_bytes = max_bytes
         self._ring = ring

@@ -35,7 +35,7 @@ globals()["__builtins__"] = vars(builtins).copy()  # tests patch builtins; funct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
+    from _socket import socket
     from typing import Any
 
 _cpu_ns = time.process_time_ns
@@ -43,7 +43,7 @@ _wall_ns = time.monotonic_ns
 _MODULE = "test_program"
 
 
-def serve(channel: socket.socket, program: socket.socket) -> None:
+def serve(channel: socket, program: socket) -> None:
     """Serves the worker until it closes the channel. `program` leads to the program's process."""
     worker = Channel(channel, LONGEST_ORDER_BYTES)
     sys.setrecursionlimit(sys.getrecursionlimit() + own_depth() + 40)

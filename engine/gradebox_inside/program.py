@@ -38,7 +38,7 @@ globals()["__builtins__"] = vars(builtins).copy()  # programs patch builtins; fu
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
+    from _socket import socket
     from types import ModuleType
     from typing import Any
 
@@ -65,7 +65,7 @@ def _signs(before: tuple[Any, ...]) -> list[str]:
     return [] if same else ["PATCHED_BUILTINS"]
 
 
-def serve(channel: socket.socket, oracle: socket.socket | None, bell_fd: int | None = None) -> None:
+def serve(channel: socket, oracle: socket | None, bell_fd: int | None = None) -> None:
     """Serves until the worker closes the channel. `oracle` leads to the oracle's process, where there is one."""
 
     def ring() -> None:

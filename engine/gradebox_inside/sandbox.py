@@ -15,7 +15,6 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
-import platform
 import resource
 
 TYPE_CHECKING = False
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 _libc = ctypes.PyDLL(None, use_errno=True)
 _python = ctypes.pythonapi
 
-_MACHINE = platform.machine()
+_MACHINE = os.uname().machine
 _SYS_CLONE = {"x86_64": 56, "aarch64": 220}[_MACHINE]
 _SYS_SECCOMP = {"x86_64": 317, "aarch64": 277}[_MACHINE]
 

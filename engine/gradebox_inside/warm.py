@@ -12,10 +12,10 @@ None of it changes what a child does. What the allocators or the kernel do diffe
 
 from __future__ import annotations
 
+import _socket
 import ctypes
 import gc
 import os
-import socket
 import sys
 
 from gradebox_inside import program
@@ -96,11 +96,11 @@ def train() -> None:
     )
     limit, arguments = sys.getrecursionlimit(), sys.argv
     for _ in range(_ROUNDS):
-        ours, theirs = socket.socketpair()
+        ours, theirs = _socket.socketpair()
         channel = Channel(ours, 0)
         for order in orders:
             channel.send(pack(order))
-        ours.shutdown(socket.SHUT_WR)
+        ours.shutdown(_socket.SHUT_WR)
         program.serve(theirs, None)
         ours.close()
         theirs.close()
