@@ -6,7 +6,7 @@
     ("calls", first index, [tree…], [flags…])              one ("answer", index, cpu_us, wall_us, outcome) a tree
     ("in_process", index, kind, setup, source)             ("tested", index, cpu_ns, wall_ns, result)
     ("serve",)                                             ("served",) when the oracle pauses or is gone
-    ("stdio", source, argv)                                ("ended", exit code, info | None, cpu_ns), then exits with it
+    ("stdio", source, argv)                                exits; status not 0: after ("ended", status, info)
 
 Answers to "calls" lie in the channel until the bell, a pipe, is rung: at the end, and before more time or bytes have
 come together than the worker should not know of. A worker that was woken for each would spend more on that than on all
@@ -23,7 +23,6 @@ import builtins
 import gc
 import os
 import sys
-import time
 from _operator import is_
 
 from gradebox_inside.calls import LOADED, answer_calls
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-_cpu_ns = time.process_time_ns
 _exit = os._exit
 _write = os.write
 _frame = sys._getframe
@@ -94,7 +92,6 @@ def serve(channel: socket, oracle: socket | None, bell_fd: int | None = None) ->
             if tag == "calls" and module is not None:
                 answer_calls(message[1], message[2], message[3], module.__dict__, worker.send, ring)
                 continue
-            started = _cpu_ns()
             answer: tuple[Any, ...]
             if tag == "load":
                 options, before = message[2], tuple(vars(builtins).values())
@@ -115,8 +112,8 @@ def serve(channel: socket, oracle: socket | None, bell_fd: int | None = None) ->
                 answer = ("served",)
             elif tag == "stdio":
                 code, info = run(message[1], message[2])
-                worker.send(encode(("ended", code, info, _cpu_ns() - started)))
-                ring()
+                if code:
+                    worker.send(encode(("ended", code, info)))
                 _exit(code & 0xFF)  # the status is the evidence; the message only explains it
             else:
                 answer = ("refused", tag)

@@ -42,7 +42,7 @@ ATTACKS = {
     "loaded": "send(frame(encode(('loaded', []))) * 3)",
     "tested": "send(frame(encode(('tested', 0, 1, 1, {'outcome': 'passed', 'ran': 5}))) * 3)",
     "served": "send(frame(encode(('served',))) * 3)",
-    "ended": "send(frame(encode(('ended', 0, None, 1))) * 3); os._exit(3)",
+    "ended": "send(frame(encode(('ended', 0, None))) * 3); os._exit(3)",
     "answers_out_of_order": "send(b''.join(answer(index, 99) for index in (1, 0, 2)))",
     "answers_in_advance": "send(b''.join(answer(index, 99) for index in range(64)))",
     "answers_and_death": "send(b''.join(answer(index, 99) for index in range(64))); os._exit(0)",

@@ -40,7 +40,7 @@ MESSAGES: tuple[tuple[Any, ...], ...] = (
     ("tested", 0, 5, 5, {"outcome": "failed", "info": {"type": "AssertionError", "message": "x"}}),
     ("served",),
     ("ready",),
-    ("ended", 1, {"kind": "compile", "type": "SyntaxError"}, 100),
+    ("ended", 1, {"kind": "compile", "type": "SyntaxError"}),
     ("spawned", 12),
     ("exited", 12, 9, 0.5, 1 << 20),
     ("error", "OSError(1)"),

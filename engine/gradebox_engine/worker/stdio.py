@@ -98,7 +98,7 @@ def _until_exit(process: SandboxedProcess, watch: Watch, cancelled: Callable[[],
 def _exit_fault(code: int, report: Any, process: SandboxedProcess, death: Fault) -> Fault:
     if code < 0 or death.verdict is Verdict.MEMORY_LIMIT:
         return death
-    if type(report) is tuple and report and report[0] == "ended" and len(report) == 4 and report[2]:
+    if type(report) is tuple and report and report[0] == "ended" and len(report) == 3 and report[2]:
         info = report[2]
         if type(info) is dict and info.get("kind") == "compile":
             return load_fault("compile", info)
