@@ -15,7 +15,9 @@ pytestmark = pytest.mark.usefixtures("jails")
 
 COMMAND = (sys.executable, "-m", "gradebox_engine")
 # A few milliseconds each, so that there is time to end the command between the first and the last.
-PROGRAMS = [f"sum(range(300_000))\ndef f(x):\n    return x + {n % 2}\n" for n in range(200)]
+PROGRAMS = [
+    f"import time\ntime.sleep(0.02)\ndef f(x):\n    return x + {n % 2}\n" for n in range(200)
+]  # time to interrupt them
 
 
 def run(*argv: str | Path, status: int = 0) -> "subprocess.CompletedProcess[str]":
