@@ -7,11 +7,9 @@ import argparse
 import contextlib
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -35,15 +33,6 @@ TESTS = [f"assert f({n}) == {n + 1}" for n in range(3)]
 LONG = Problem(TESTS, limits={"cpu_time_s": 30.0})
 
 StartServer = Callable[..., Server]
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that jails can pass through; pytest's own are closed to their ids."""
-    made = Path(tempfile.mkdtemp(prefix="faults-"))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made)
 
 
 @pytest.fixture

@@ -2,12 +2,10 @@
 
 import contextlib
 import json
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,15 +24,6 @@ GOOD = "def f(x):\n    return x + 1\n"
 BUSY = "sum(i * i for i in range(300_000))\n" + GOOD
 ENDLESS = "def f(x):\n    while True: pass\n"
 PROBLEM = Problem(["assert f(1) == 2"], limits={"cpu_time_s": 30.0})
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that jails can pass through; pytest's own are closed to their ids."""
-    made = Path(tempfile.mkdtemp(prefix="fronts-"))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made)
 
 
 @pytest.fixture
