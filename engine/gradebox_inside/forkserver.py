@@ -28,7 +28,7 @@ import time
 from struct import Struct
 
 from gradebox_inside import codec, oracle, program, sandbox, stdio, warm
-from gradebox_inside.orders import SPAWNED, unpack
+from gradebox_inside.orders import HELLO, SPAWNED, unpack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ CONTROL_FD = 0
 MAX_REQUEST_BYTES = 1 << 18
 MAX_DESCRIPTORS = 6
 _INT = Struct("i")
-_HELLO = Struct("<QQ")  # nanoseconds: its CPU time, the clock on the wall
 
 
 def _warm(modules: list[str]) -> None:
@@ -75,7 +74,7 @@ def _run_child(role: str, has_peer: bool) -> None:
     if (random := sys.modules.get("numpy.random")) is not None:
         random.seed()  # as a fresh import does; the module `random` does so by itself after a fork
     # The hello: sandboxed, ready for a program. What it tells is the worker's zero.
-    channel.sendall(b"!" + _HELLO.pack(time.process_time_ns(), time.monotonic_ns()))
+    channel.sendall(b"!" + HELLO.pack(time.process_time_ns(), time.monotonic_ns()))
     if role == "oracle":
         assert peer is not None
         oracle.serve(channel, peer)

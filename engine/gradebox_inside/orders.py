@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 SPAWNED = Struct("<cq")  # the one answer that is not in the codec: "+" and the pid of a new process
+HELLO = Struct("<QQ")  # what follows a process's "!": its CPU time and the clock on the wall, nanoseconds
 _MARSHALLED, _ENCODED = b"m", b"c"
 # Without references: two equal lists of a message must never become one that a program changes for both.
 _VERSION = 2

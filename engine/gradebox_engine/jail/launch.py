@@ -93,8 +93,7 @@ class Exited:
 
 def nsjail_config(image: Image, root: Path, first_id: int) -> NsJailConfig:
     """What nsjail is told: namespaces, ids, limits, mounts, system call policy, the fork server's command."""
-    base = first_id
-    mapped = [IdMap("0", str(base)), IdMap(str(PROGRAM_UID), str(base + 1)), IdMap(str(ORACLE_UID), str(base + 2))]
+    mapped = [IdMap(str(uid), str(first_id + at)) for at, uid in enumerate((0, PROGRAM_UID, ORACLE_UID))]
     hard = RLimitType.HARD  # the sandbox sets every program's own limits
     return NsJailConfig(
         hostname="gradebox",

@@ -9,7 +9,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -28,16 +27,15 @@ from gradebox_engine.jail.tree import read_proc
 from gradebox_engine.limits import Limits
 from gradebox_inside import codec, orders
 from gradebox_inside.frames import FrameReader
+from gradebox_inside.orders import HELLO
 
 MAX_FRAME_BYTES = 24 << 20
 _READ_BYTES = 1 << 16
 _MOST_READS = 8
 _MOST_RINGS = 1 << 16  # an honest process rings less often than it answers
 _CREDENTIALS_BYTES = socket.CMSG_SPACE(12)  # struct ucred
-_HELLO = struct.Struct("<QQ")
 _HELLO_TIMEOUT_S = 20.0
 _SEND_S = 2.0
-_END_S = 2.0  # for a process that is ending
 _REFERRED_CALL_S = 5e-5  # what one costs the worker, about; a program that makes many pays for them
 
 
@@ -106,7 +104,7 @@ class SandboxedProcess:
     ) -> "SandboxedProcess":
         """Spawns a process and waits until it stands in its sandbox. Raises JailDied.
 
-        orders: messages for it, which wait in its channel: it reads nothing before its sandbox is closed.
+        orders: messages for it, sent when its sandbox is closed.
         """
         self = cls(jail, limits, role, keep_output)
         if self._answers:
@@ -140,12 +138,8 @@ class SandboxedProcess:
                 theirs.close()
                 for fd in {null_fd, write_fd, err_fd, bell_fd}:
                     os.close(fd)
-            early = not self.counts_jail  # else what it does before the hello is seen could not be told from the rest
-            if early and orders:  # the fork server has closed its end by now, and never sees them
-                self._channel.setblocking(False)
-                self.send(*orders)
             self._hello()
-            if orders and not early:
+            if orders:  # not before: it must not run out of the OOM killer's reach
                 self.send(*orders)
         except BaseException:
             self._kill()
@@ -168,15 +162,15 @@ class SandboxedProcess:
         self._channel.settimeout(_HELLO_TIMEOUT_S)
         try:
             # No room for descriptors; and no byte more than the hello, which may be followed by answers already.
-            said, ancillary, _, _ = self._channel.recvmsg(1 + _HELLO.size, _CREDENTIALS_BYTES)
+            said, ancillary, _, _ = self._channel.recvmsg(1 + HELLO.size, _CREDENTIALS_BYTES)
             if said[:1] == b"?":  # why it is not in its sandbox
                 said += self._channel.recv(512)
         except OSError as error:
             raise JailDied("a new process did not reach its sandbox in time") from error
-        if said[:1] != b"!" or len(said) != 1 + _HELLO.size:
+        if said[:1] != b"!" or len(said) != 1 + HELLO.size:
             raise JailDied(f"a process could not be sandboxed: {said[1:].decode(errors='replace') or 'it died'}")
         # Its word can be taken: it has read nothing that is not ours, yet.
-        self.begun_cpu_s, self.begun_s = (ns / 1e9 for ns in _HELLO.unpack_from(said, 1))
+        self.begun_cpu_s, self.begun_s = (ns / 1e9 for ns in HELLO.unpack_from(said, 1))
         self.host_pid = credentials_of(ancillary)
         self.pidfd = self._jail.identify(self.host_pid)
         self._clock_id = (~self.host_pid << 3) | 2  # CPUCLOCK_SCHED of that process, all its threads
@@ -190,9 +184,7 @@ class SandboxedProcess:
             finally:
                 os.close(score_fd)
         except OSError as error:
-            # One with orders may be at its end already, and its files in /proc are nobody's then.
-            if not self.ended(_END_S):
-                raise JailDied("a new process is gone") from error
+            raise JailDied("a new process is gone") from error
 
     def __enter__(self) -> "SandboxedProcess":
         return self
@@ -385,9 +377,9 @@ class SandboxedProcess:
             return None
         return message
 
-    def ended(self, timeout_s: float = 0.0) -> bool:
-        """Whether the process has ended, or does so in time."""
-        return bool(select.select([self.pidfd], [], [], timeout_s)[0])
+    def ended(self) -> bool:
+        """Whether the process has ended."""
+        return bool(select.select([self.pidfd], [], [], 0)[0])
 
     @property
     def channel_fd(self) -> int:
