@@ -206,7 +206,7 @@ class Pool:
         size: int,
         first_index: int = 0,
         config: dict[str, Any],
-        command: Sequence[str] = (sys.executable, "-m", "gradebox_engine.worker"),
+        command: Sequence[str] = (sys.executable, "-P", "-m", "gradebox_engine.worker"),
     ) -> None:
         self.scheduler = scheduler
         self.hello: dict[str, Any] = {}

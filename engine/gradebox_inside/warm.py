@@ -6,6 +6,7 @@
 - `compact` fills the holes of the heap: what a child allocates then stands together on few pages of its own, instead
   of copying an old page for each hole. Pages that hold nothing else are given back: a fork copies an entry for
   every page, and the end of a process drops one.
+- `share_code`, see `mappings`, does the like for the code.
 
 None of it changes what a child does. What the allocators or the kernel do differently elsewhere costs the gain.
 """
@@ -21,6 +22,7 @@ import sys
 from gradebox_inside import program
 from gradebox_inside.frames import Channel
 from gradebox_inside.immortal import immortalise
+from gradebox_inside.mappings import mappings, share_code
 from gradebox_inside.orders import pack
 
 TYPE_CHECKING = False
@@ -111,6 +113,7 @@ def train() -> None:
 
 def settle() -> None:
     """Everything that children share is loaded: makes it what they share, for good. Switches the collector off."""
+    share_code()
     gc.collect()
     immortalise()
     compact()
@@ -121,7 +124,7 @@ def settle() -> None:
 
 def compact() -> None:
     """Fills the holes of both allocators, for good, and gives back the pages that hold nothing else."""
-    known = [(start, end) for start, end, rights, path in _mappings() if "w" in rights and not path.startswith("/")]
+    known = [(each.start, each.end) for each in mappings() if "w" in each.rights and not each.path.startswith("/")]
     spans: list[tuple[int, int]] = []
     for size in range(_SMALL_BYTES, 0, -16):  # the largest first: it takes the pools that are free
         start = end = 0
@@ -175,6 +178,7 @@ def _fill_large() -> list[tuple[int, int]]:
                 free(ctypes.c_void_p(address))
                 break
             filled.append((address, address + size))
+    library.malloc_trim(ctypes.c_size_t(0))  # what lies free at the end of the heap is fresh memory again
     return filled
 
 
@@ -183,14 +187,3 @@ def _give_back(start: int, end: int) -> None:
     first, last = -(-start // _PAGE_BYTES) * _PAGE_BYTES, end // _PAGE_BYTES * _PAGE_BYTES
     if first < last:
         ctypes.PyDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), _MADV_DONTNEED)
-
-
-def _mappings() -> list[tuple[int, int, str, str]]:
-    """(start, end, rights, path or "") of everything that is mapped."""
-    found = []
-    with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:
-        for line in file:
-            span, rights, _, _, _, *path = line.split()
-            start, _, end = span.partition("-")
-            found.append((int(start, 16), int(end, 16), rights, path[0] if path else ""))
-    return found
