@@ -24,6 +24,7 @@ class CallReader(ABC):
         self.compared = False
         self.slots: dict[str, str] = {}
         self._slot_count = 0
+        self._read: dict[int, Any] = {}  # calls by the ids of their nodes: each is asked for several times
         self.skippable = 1 if pure else 0  # above 0, a call into the program might not happen
 
     def new_slot(self, name: str) -> str:
@@ -59,8 +60,10 @@ class CallReader(ABC):
             base = self.tree(node.value)
             return None if base is None else ("attr", base, node.attr)
         if isinstance(node, ast.Call):
-            function = self.tree(node.func)
-            return None if function is None else self._call_tree(function, node)
+            known = self._read.get(id(node))
+            if known is None and (function := self.tree(node.func)) is not None:
+                known = self._read[id(node)] = self._call_tree(function, node)
+            return known
         return None
 
     def _is_object(self, node: ast.expr) -> bool:

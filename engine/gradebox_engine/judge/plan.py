@@ -9,6 +9,7 @@
 """
 
 import ast
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,11 +28,6 @@ type Kind = Literal["code", "unittest"]
 
 # Text parsed for one suite; tests beyond that go to the oracle unread.
 _MAX_PARSED_CHARS = 64 << 20
-_FILES = frozenset(
-    "open os io tempfile pathlib Path PurePath shutil glob csv zipfile tarfile gzip sqlite3 pickle shelve configparser"
-    " subprocess tmp_path tmpdir fileinput filecmp linecache mmap bz2 lzma dbm".split()
-)
-_RANDOM = frozenset("random seed shuffle randint choice choices sample uniform gauss getrandbits randrange".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,9 +236,23 @@ class _Planner:
         return "".join(f"{line}; " for line in sorted(lines))
 
 
-def _mentions(source: str, tree: ast.Module | None, words: frozenset[str]) -> bool:
+def _words(text: str) -> tuple[frozenset[str], re.Pattern[str]]:
+    """Words, and a quick look for any of them: most tests have none, and their trees are not walked."""
+    words = text.split()
+    return frozenset(words), re.compile(rf"\b(?:{'|'.join(words)})\b")
+
+
+_FILES = _words(
+    "open os io tempfile pathlib Path PurePath shutil glob csv zipfile tarfile gzip sqlite3 pickle shelve configparser"
+    " subprocess tmp_path tmpdir fileinput filecmp linecache mmap bz2 lzma dbm"
+)
+_RANDOM = _words("random seed shuffle randint choice choices sample uniform gauss getrandbits randrange")
+
+
+def _mentions(source: str, tree: ast.Module | None, sought: tuple[frozenset[str], re.Pattern[str]]) -> bool:
     """Whether any of the words is a name in the source; where it was not parsed, whether it may be."""
-    if not any(word in source for word in words):
+    words, pattern = sought
+    if not pattern.search(source):
         return False
     if tree is None:
         return True
