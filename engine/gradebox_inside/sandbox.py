@@ -35,6 +35,7 @@ CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWPID = 0x00020000, 0x08000000, 0x20000000
 NAMESPACES = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWPID
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOSYMFOLLOW = 1, 2, 4, 8, 256
+MS_REMOUNT, MS_BIND = 32, 4096
 
 PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 4, 22, 24, 38
 SECCOMP_MODE_FILTER = 2
@@ -203,8 +204,17 @@ def _limit(spec: dict[str, Any]) -> None:
 
 
 def _private_proc() -> None:
-    """Its own /proc: only its own processes, only the per-process files, nothing that can be written."""
-    mount(b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, b"subset=pid,hidepid=invisible")
+    """Its own /proc: only its own processes, only the per-process files, nothing that can be written.
+
+    While it still can be, the process puts itself first on the OOM killer's list, before the fork server.
+    """
+    flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
+    mount(b"proc", b"/proc", b"proc", flags, b"subset=pid,hidepid=invisible")
+    prctl(PR_SET_DUMPABLE, 1)  # else its files in /proc are nobody's
+    score = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    os.write(score, b"1000")
+    os.close(score)
+    mount(None, b"/proc", None, MS_REMOUNT | MS_BIND | MS_RDONLY | flags, None)
 
 
 def _take_uid(spec: dict[str, Any]) -> None:

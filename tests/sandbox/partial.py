@@ -159,9 +159,9 @@ class PartialJail(Jail):
             4 << 30 if "cgroup memory" in self._off else memory_bytes, 2000 if "cgroup tasks" in self._off else tasks
         )
 
-    def spawn(self, spec: dict[str, Any], descriptors: tuple[int, ...]) -> int:
+    def spawn(self, spec: dict[str, Any], descriptors: tuple[int, ...]) -> None:
         """Asks for a process, of the fork server's own uid where the uids are not apart."""
-        return super().spawn({**spec, "uid": 0} if "another uid" in self._off else spec, descriptors)
+        super().spawn({**spec, "uid": 0} if "another uid" in self._off else spec, descriptors)
 
     def run(self, source: str, stdin: bytes = b"", **limits: Any) -> stdio.Ran:
         """Runs a program as `__main__`, as the worker does."""

@@ -151,9 +151,9 @@ def sent() -> Iterator[list[Any]]:
     log: list[Any] = []
     spawn, send = Jail.spawn, SandboxedProcess.send
 
-    def logged_spawn(self: Jail, spec: dict[str, Any], descriptors: tuple[int, ...]) -> int:
+    def logged_spawn(self: Jail, spec: dict[str, Any], descriptors: tuple[int, ...]) -> None:
         log.append((replace_pid(spec), len(descriptors)))
-        return spawn(self, spec, descriptors)
+        spawn(self, spec, descriptors)
 
     def logged_send(self: SandboxedProcess, *messages: Any) -> None:
         log.append(messages)

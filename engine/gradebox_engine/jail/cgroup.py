@@ -2,9 +2,9 @@
 
 One group a jail, made and removed by the worker: root of the host, or a user to whom a part of the tree was delegated
 (systemd-run --user --scope -p Delegate=yes); no cgroup file system is ever mounted in a jail.
-The fork server is in the group, too, but every program's oom_score_adj is +1000 (set from the host, and out of the
-program's reach), so that what the OOM killer takes is a program. Group names carry
-the owner's pid: `sweep` removes those whose owner is gone.
+The fork server is in the group, too, but every program's oom_score_adj is +1000 (set before anything of the program
+runs, and out of its reach), so that what the OOM killer takes is a program. Group names carry the owner's pid: `sweep`
+removes those whose owner is gone.
 """
 
 import contextlib

@@ -206,28 +206,36 @@ class Jail:
 
     def _ask(self, request: tuple[Any, ...], received: list[int] | None = None) -> tuple[Any, ...]:
         """The answer to a request. Raises JailDied."""
-        return self._read(self._exchange(request, (), received))
+        self._send(request)
+        return self._read(self._receive(received))
 
-    def _exchange(
-        self, request: tuple[Any, ...], descriptors: tuple[int, ...] = (), received: list[int] | None = None
-    ) -> bytes:
-        """What comes back. `received` takes a descriptor that comes with it; others are never taken."""
+    def _send(self, request: tuple[Any, ...], descriptors: tuple[int, ...] = ()) -> None:
         assert self._control is not None
         try:
             socket.send_fds(self._control, [orders.pack(request)], descriptors)
+        except OSError as error:
+            raise self._silent(error) from error
+
+    def _receive(self, received: list[int] | None = None) -> bytes:
+        """What comes back. `received` takes a descriptor that comes with it; others are never taken."""
+        assert self._control is not None
+        try:
             if received is None:
                 return self._control.recv(_ANSWER_BYTES)
             data, got, _, _ = socket.recv_fds(self._control, _ANSWER_BYTES, 1)
             received += got
             return data
         except OSError as error:
-            raise JailDied(f"the jail does not answer: {error!r}; {self._last_words()}") from error
+            raise self._silent(error) from error
+
+    def _silent(self, error: Exception) -> JailDied:
+        return JailDied(f"the jail does not answer: {error!r}; {self._last_words()}")
 
     def _read(self, data: bytes) -> tuple[Any, ...]:
         try:
             answer = codec.decode(data) if data else ()
         except (codec.CodecError, codec.OverBudget) as error:
-            raise JailDied(f"the jail does not answer: {error!r}; {self._last_words()}") from error
+            raise self._silent(error) from error
         if type(answer) is not tuple or not answer:
             raise JailDied(f"the jail ended; {self._last_words()}")
         if answer[0] == "error":
@@ -293,15 +301,19 @@ class Jail:
             raise JailDied("a new process is gone") from error
         return pidfd
 
-    def spawn(self, spec: dict[str, Any], descriptors: tuple[int, ...]) -> int:
-        """Asks for a sandboxed process and returns its pid in the jail. Raises JailDied.
+    def spawn(self, spec: dict[str, Any], descriptors: tuple[int, ...]) -> None:
+        """Asks for a sandboxed process; `spawned` must follow, before any other request. Raises JailDied.
 
-        descriptors: channel, stdin, stdout, stderr and perhaps a peer.
+        descriptors: channel, stdin, stdout, stderr, bell and perhaps a peer.
         """
         if isinstance(self._group, ProcessTree):
             spec = {**spec, "rlimits": self._group.rlimits(spec["memory_bytes"])}
-        data = self._exchange(("spawn", spec, self._killed), descriptors)
+        self._send(("spawn", spec, self._killed), descriptors)
         self._killed = []
+
+    def spawned(self) -> int:
+        """The pid in the jail of the process that was asked for. Raises JailDied."""
+        data = self._receive()
         if len(data) != SPAWNED.size or data[:1] != b"+":
             self._read(data)
             raise JailDied("the fork server answers what it was not asked")

@@ -28,6 +28,7 @@ from gradebox_inside.orders import HELLO
 
 _CREDENTIALS_BYTES = socket.CMSG_SPACE(12)  # struct ucred
 _HELLO_TIMEOUT_S = 20.0
+_MOMENT_S = 0.05
 _REFERRED_CALL_S = 5e-5  # what one costs the worker, about; a program that makes many pays for them
 
 
@@ -66,7 +67,8 @@ class SandboxedProcess(Channel):
     ) -> "SandboxedProcess":
         """Spawns a process and waits until it stands in its sandbox. Raises JailDied.
 
-        orders: messages for it, sent when its sandbox is closed.
+        orders: messages for it, which it reads when its sandbox is closed. One with a bell is given a moment to do what
+        they ask: the worker then wakes up once, for the process, what it says of itself and its answers together.
         """
         self = cls(jail, limits, role, keep_output)
         if role == "program":  # answers its oracle's calls too: one of the two knows whose they are
@@ -95,13 +97,20 @@ class SandboxedProcess(Channel):
         descriptors = (theirs.fileno(), null_fd if stdin is None else stdin, write_fd, err_fd, bell_fd)
         try:
             try:
-                self.jail_pid = jail.spawn(spec, descriptors if peer is None else (*descriptors, peer.fileno()))
+                jail.spawn(spec, descriptors if peer is None else (*descriptors, peer.fileno()))
             finally:
                 theirs.close()
                 for fd in {null_fd, write_fd, err_fd, bell_fd}:
                     os.close(fd)
+            early = not self.counts_jail  # else what it does before the hello is seen could not be told from the rest
+            if orders and early:
+                self._channel.setblocking(False)
+                self.send(*orders)
+                if self._bell_fd >= 0:
+                    self._poller.poll(min(_MOMENT_S, limits.cpu_time_s) * 1000)
+            self.jail_pid = jail.spawned()
             self._hello()
-            if orders:  # not before: it must not run out of the OOM killer's reach
+            if orders and not early:
                 self.send(*orders)
         except BaseException:
             self._kill()
@@ -126,16 +135,6 @@ class SandboxedProcess(Channel):
         self.pidfd = self._jail.identify(self.host_pid)
         self._clock_id = (~self.host_pid << 3) | 2  # CPUCLOCK_SCHED of that process, all its threads
         self._channel.setblocking(False)
-        # The OOM killer is to take this process, not the fork server. It cannot be taken back from inside, where /proc
-        # is read-only.
-        try:
-            score_fd = os.open(f"/proc/{self.host_pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
-            try:
-                os.write(score_fd, b"1000")
-            finally:
-                os.close(score_fd)
-        except OSError as error:
-            raise JailDied("a new process is gone") from error
 
     def __enter__(self) -> "SandboxedProcess":
         return self
