@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tests.fuzz.seeds import VALUES
 
-from gradebox_engine.jail.process import INCOMING, MAX_FRAME_BYTES
+from gradebox_engine.jail.channel import INCOMING, MAX_FRAME_BYTES
 from gradebox_engine.judge.evaluate import Decision, Undecided, decide, describe, leaves_early, raised_decision
 from gradebox_engine.judge.evidence import Evidence, said_by_process
 from gradebox_engine.judge.fast import FastTest

@@ -1,7 +1,7 @@
-"""One sandboxed process, seen from the worker: its channel, its output, its clocks, its end.
+"""One sandboxed process, seen from the worker: its start, its refused calls, its clocks, its end.
 
-Everything it sends is hostile: frames are bounded, output is counted and drained while it runs, silence costs only its
-own submission. Its clocks are read here, on the host's side, from its pid on the host.
+What it says and writes comes through its `Channel`. Silence costs only its own submission. Its clocks are read here,
+on the host's side, from its pid on the host.
 """
 
 import contextlib
@@ -10,10 +10,9 @@ import select
 import signal
 import socket
 import time
-from collections import deque
-from dataclasses import dataclass, field
 from typing import Any
 
+from gradebox_engine.jail.channel import Channel
 from gradebox_engine.jail.launch import (
     ORACLE_UID,
     PROGRAM_UID,
@@ -25,46 +24,19 @@ from gradebox_engine.jail.launch import (
 from gradebox_engine.jail.refusals import makes_process
 from gradebox_engine.jail.tree import read_proc
 from gradebox_engine.limits import Limits
-from gradebox_inside import codec, orders
-from gradebox_inside.frames import FrameReader
 from gradebox_inside.orders import HELLO
 
-MAX_FRAME_BYTES = 24 << 20
-_READ_BYTES = 1 << 16
-_MOST_READS = 8
-_MOST_RINGS = 1 << 16  # an honest process rings less often than it answers
 _CREDENTIALS_BYTES = socket.CMSG_SPACE(12)  # struct ucred
 _HELLO_TIMEOUT_S = 20.0
-_SEND_S = 2.0
 _REFERRED_CALL_S = 5e-5  # what one costs the worker, about; a program that makes many pays for them
 
 
-@dataclass
-class Output:
-    """One output stream: what was kept (bounded) and how much there was."""
-
-    keep_bytes: int
-    kept: bytearray = field(default_factory=bytearray)
-    total_bytes: int = 0
-
-    def add(self, data: bytes) -> None:
-        self.total_bytes += len(data)
-        room = self.keep_bytes - len(self.kept)
-        if room > 0:
-            self.kept += data[:room]
-
-
-class SandboxedProcess:
+class SandboxedProcess(Channel):
     """A program's or an oracle's process. Create with `start`; `end` it always (it is a context manager)."""
 
     def __init__(self, jail: Jail, limits: Limits, role: str, keep_output: bool) -> None:
+        super().__init__(limits.output_bytes if keep_output else 0)
         self._jail = jail
-        self._channel: socket.socket
-        self._reader = FrameReader(MAX_FRAME_BYTES)
-        self._frames: deque[bytes] = deque()
-        keep = limits.output_bytes if keep_output else 0
-        self.stdout, self.stderr = Output(keep), Output(keep)
-        self._streams: dict[int, Output] = {}
         self.jail_pid = 0
         self.host_pid = 0
         self.pidfd = -1  # of the same process, also when its number has gone to another
@@ -74,19 +46,9 @@ class SandboxedProcess:
         self._referred = 0
         self.begun_cpu_s = self.begun_s = 0.0  # its CPU time, and the clock on the wall, when its sandbox was closed
         self.refused_calls = 0  # that it, or a process of its own, made
-        self.malformed = False  # it wrote something on its channel that cannot be read
-        self._unsent = memoryview(b"")  # of what was sent to one that does not read
-        self._answers = role == "program"  # referred calls, its oracle's too: one of the two knows whose they are
-        self._poller = select.poll()
-        self._polled = False  # the channel is
-        self._bell_fd = -1
-        self._rings = 0
-        self.quiet = False  # while it is, messages are read when the bell rings, not as they come
-        self._refusals_fd = -1
         # With children of its own, its own clock is not the whole tree's: the jail's is, from its start on.
         self.counts_jail = limits.processes > 1 and role == "program"
         self._jail_cpu_s = jail.cpu_time_s() if self.counts_jail else 0.0
-        self.closed = False  # its end of the channel is closed: dead, or as good as
         self.exited: Exited | None = None
 
     @classmethod
@@ -107,7 +69,7 @@ class SandboxedProcess:
         orders: messages for it, sent when its sandbox is closed.
         """
         self = cls(jail, limits, role, keep_output)
-        if self._answers:
+        if role == "program":  # answers its oracle's calls too: one of the two knows whose they are
             assert jail.refusals is not None, "the jail has not been started"
             self._refusals_fd = jail.refusals.fileno()
             self._poller.register(self._refusals_fd, select.POLLIN)
@@ -147,17 +109,6 @@ class SandboxedProcess:
             raise
         return self
 
-    def _pipe(self, output: Output) -> int:
-        read_fd, write_fd = self._read_end()
-        self._streams[read_fd] = output
-        return write_fd
-
-    def _read_end(self) -> tuple[int, int]:
-        read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(read_fd, False)
-        self._poller.register(read_fd, select.POLLIN)
-        return read_fd, write_fd
-
     def _hello(self) -> None:
         self._channel.settimeout(_HELLO_TIMEOUT_S)
         try:
@@ -192,98 +143,6 @@ class SandboxedProcess:
     def __exit__(self, *_: object) -> None:
         self.discard()
 
-    def send(self, *messages: tuple[Any, ...] | bytes) -> None:
-        """Sends messages; those given as bytes are packed already (orders).
-
-        A process that does not read them holds up nobody: its output is drained meanwhile.
-        """
-        parts = []
-        for message in messages:
-            payload = message if isinstance(message, bytes) else orders.pack(message)
-            parts += [len(payload).to_bytes(4, "little"), payload]
-        data = memoryview(b"".join([self._unsent, *parts]))
-        self._unsent = memoryview(b"")
-        deadline = time.monotonic() + _SEND_S
-        while data and not self.closed:
-            try:
-                data = data[self._channel.send(data) :]
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    self._unsent = data  # it does not read yet: `wait` goes on, and the limits on its time say how long
-                    return
-                waiting = [*self._streams, *([self._refusals_fd] if self._answers else [])]
-                readable, _, _ = select.select(waiting, [self._channel], [], 0.05)
-                for fd in readable:
-                    if fd in self._streams:
-                        self._drain(fd)
-                    else:
-                        self._refuse()
-            except OSError:
-                self.closed = True
-
-    def wait(self, timeout_s: float, also: int | None = None) -> bool:
-        """Reads what there is, waiting up to `timeout_s`. False when the time passed with nothing to read.
-
-        also: one more descriptor to wake up for (another process's channel, a pidfd); it is not read here.
-        """
-        poller = self._poller
-        if not self.closed:
-            # In the middle of a message there is somebody who waits for room to write the rest of it.
-            is_quiet = self.quiet and self._bell_fd >= 0 and not self._reader.pending
-            wanted = 0 if is_quiet else select.POLLIN
-            poller.register(self._channel, wanted | (select.POLLOUT if self._unsent else 0))
-        elif self._polled:
-            poller.unregister(self._channel)
-        self._polled = not self.closed
-        if also is not None:
-            poller.register(also, select.POLLIN)
-        ready = poller.poll(max(0.0, timeout_s) * 1000)
-        if also is not None:
-            poller.unregister(also)
-        for fd, events in ready:
-            if fd in self._streams:
-                self._drain(fd)
-            elif fd == self._refusals_fd:
-                if events & select.POLLIN:
-                    self._refuse()
-            elif fd == self._bell_fd:
-                self._rung()
-            elif fd != also:
-                if events & select.POLLOUT:
-                    self._send_more()
-                if events & ~select.POLLOUT:
-                    self._receive()
-        if self.quiet and not ready:  # what it has done so far
-            self._receive()
-        return bool(ready)
-
-    def _rung(self) -> None:
-        try:
-            rings = len(os.read(self._bell_fd, _READ_BYTES))
-        except BlockingIOError:
-            return
-        self._rings += rings
-        if rings == 0:  # it has closed its end: from now on the channel itself wakes us
-            self._drop_bell()
-        elif self._rings > _MOST_RINGS:
-            self.closed = self.malformed = True
-        else:
-            self._receive()
-
-    def _drop_bell(self) -> None:
-        if self._bell_fd >= 0:
-            self._poller.unregister(self._bell_fd)
-            os.close(self._bell_fd)
-            self._bell_fd = -1
-
-    def _send_more(self) -> None:
-        try:
-            self._unsent = self._unsent[self._channel.send(self._unsent) :]
-        except BlockingIOError:
-            pass
-        except OSError:
-            self.closed = True
-
     def _refuse(self) -> None:
         """Answers a system call that waits: of this process's, or of its oracle's."""
         refusals = self._jail.refusals
@@ -308,88 +167,9 @@ class SandboxedProcess:
         except OSError:  # it is gone
             return False
 
-    def _receive(self) -> None:
-        """Reads what lies in the channel, at most as much as it holds at once."""
-        for _ in range(_MOST_READS):
-            if self.closed:
-                return
-            try:
-                data = self._channel.recv(_READ_BYTES)
-            except BlockingIOError:
-                return
-            except OSError:
-                data = b""
-            if not data:
-                self.closed = True
-                return
-            try:
-                self._frames += self._reader.feed(data)
-            except codec.CodecError:
-                self.closed = self.malformed = True  # nothing more that it says can be read
-            if len(data) < _READ_BYTES:
-                return
-
-    def _drain(self, fd: int) -> None:
-        try:
-            data = os.read(fd, _READ_BYTES)
-        except BlockingIOError:
-            return
-        if data:
-            self._streams[fd].add(data)
-        else:
-            self._poller.unregister(fd)
-            os.close(fd)
-            del self._streams[fd]
-
-    def drain_all(self) -> None:
-        """Reads what is left of the output of a process that has ended."""
-        for fd in list(self._streams):
-            while fd in self._streams:
-                before = self._streams[fd].total_bytes
-                self._drain(fd)
-                if fd in self._streams and self._streams[fd].total_bytes == before:
-                    break
-
-    def next_payload(self) -> bytes | None:
-        """The next complete message as it came, or None."""
-        return self._frames.popleft() if self._frames else None
-
-    @property
-    def has_spoken(self) -> bool:
-        """Whether a message waits to be taken."""
-        return bool(self._frames)
-
-    def last_frame(self) -> tuple[Any, ...] | None:
-        """The newest complete message, or None; those before it are dropped."""
-        payload = self._frames[-1] if self._frames else None
-        self._frames.clear()
-        return None if payload is None else self.read(payload)
-
-    def read(self, payload: bytes) -> tuple[Any, ...] | None:
-        """A message from its bytes; None, and the channel is closed, when it is malformed."""
-        try:
-            message = codec.decode(payload, budget=REPORT)
-        except (codec.CodecError, codec.OverBudget):
-            self.closed = self.malformed = True
-            return None
-        if type(message) is not tuple or not message or type(message[0]) is not str:
-            self.closed = self.malformed = True
-            return None
-        return message
-
     def ended(self) -> bool:
         """Whether the process has ended."""
         return bool(select.select([self.pidfd], [], [], 0)[0])
-
-    @property
-    def channel_fd(self) -> int:
-        """The channel's descriptor, for waiting on two processes at once."""
-        return self._channel.fileno()
-
-    @property
-    def output_bytes(self) -> int:
-        """How much it has written so far, both streams together."""
-        return self.stdout.total_bytes + self.stderr.total_bytes
 
     def cpu_time_s(self) -> float:
         """CPU time of the process so far, all threads (and all children's, where it may have any), from the host.
@@ -418,13 +198,6 @@ class SandboxedProcess:
             os.close(self.pidfd)
             self.pidfd = -1
 
-    def _close(self) -> None:
-        self._channel.close()
-        self._drop_bell()
-        for fd in self._streams:
-            os.close(fd)
-        self._streams.clear()
-
     def end(self) -> Exited:
         """Kills the process and everything that it started, and reaps it. Raises JailDied."""
         if self.exited is None:
@@ -446,7 +219,3 @@ class SandboxedProcess:
         """Like `end`, for one that has ended by itself: what it wrote last is read first."""
         self.drain_all()
         return self.end()
-
-
-INCOMING = codec.Budget(nodes=1_100_000, depth=140, bytes=MAX_FRAME_BYTES)  # an answer's value
-REPORT = codec.Budget(nodes=20_000, depth=20, bytes=1 << 20)  # what goes with it, and every other message

@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from gradebox_engine.jail.channel import INCOMING, REPORT
 from gradebox_engine.jail.launch import Jail
-from gradebox_engine.jail.process import INCOMING, REPORT, SandboxedProcess
+from gradebox_engine.jail.process import SandboxedProcess
 from gradebox_engine.judge.evaluate import describe, leaves_early
 from gradebox_engine.judge.evidence import Evidence, said_by_process
 from gradebox_engine.judge.plan import GeneralTest, Plan
