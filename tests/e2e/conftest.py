@@ -1,11 +1,14 @@
 """What tests of whole servers share."""
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.e2e import footprint
+from tests.e2e.serving import Server, StartServer
 
 
 @pytest.fixture
@@ -15,3 +18,20 @@ def folder() -> Iterator[Path]:
     made.chmod(0o755)
     yield made
     shutil.rmtree(made)
+
+
+@pytest.fixture
+def start_server(folder: Path) -> Iterator[StartServer]:
+    """Starts a server. After the test it is ended, and nothing of it may be left."""
+    before = footprint.take([], folder / "tmp")
+    with contextlib.ExitStack() as stack:
+        servers: list[Server] = []
+
+        def start(**settings: object) -> Server:
+            server = Server(folder, **settings)  # type: ignore[arg-type]
+            servers.append(server)
+            return stack.enter_context(server.start())
+
+        yield start
+    for server in servers:
+        assert footprint.settled(server.pids, before, server.temporary) == []

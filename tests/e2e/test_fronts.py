@@ -7,13 +7,11 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.e2e import footprint
-from tests.e2e.serving import Server, send
+from tests.e2e.serving import Server, StartServer, send, wait_until
 
 import gradebox
 from gradebox import GradeItem, Problem, Verdict
@@ -27,20 +25,9 @@ PROBLEM = Problem(["assert f(1) == 2"], limits={"cpu_time_s": 30.0})
 
 
 @pytest.fixture
-def server(folder: Path) -> Iterator[Server]:
-    """Two fronts with a worker each. After the test nothing of them may be left."""
-    before = footprint.take([], folder / "tmp")
-    server = Server(folder, workers=2, fronts=2)
-    with server.start():
-        yield server
-    assert footprint.settled(server.pids, before, server.temporary) == []
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0) -> bool:
-    end_s = time.monotonic() + timeout_s
-    while not condition() and time.monotonic() < end_s:
-        time.sleep(0.05)
-    return condition()
+def server(start_server: StartServer) -> Server:
+    """Two fronts with a worker each."""
+    return start_server(workers=2, fronts=2)
 
 
 def serve(*arguments: str) -> "subprocess.CompletedProcess[str]":
