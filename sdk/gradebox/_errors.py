@@ -76,6 +76,7 @@ _CLASSES: dict[int, type[GradeboxError]] = {
     14: Unavailable,  # UNAVAILABLE
     16: AccessDenied,  # UNAUTHENTICATED
 }
+_LOST_WHILE_WRITING = "Internal error from Core"  # how grpc.aio words a message that it can send no more
 _RETRY_INFO = "google.rpc.RetryInfo"
 _TOO_LARGE = "larger than max"  # how gRPC words a message above the engine's limit
 
@@ -104,7 +105,10 @@ def from_rpc(error: grpc.aio.AioRpcError) -> GradeboxError:
     if (detail := metadata.get("gradebox-error-bin")) is not None:
         known = from_detail(wire.ErrorDetail.FromString(detail))
     else:
-        known = from_status(error.code().value[0], error.details() or error.code().name)
+        text = error.details() or error.code().name
+        if _LOST_WHILE_WRITING in text:
+            return Unavailable("the connection was lost")
+        known = from_status(error.code().value[0], text)
     if isinstance(known, Overloaded) and (details := metadata.get("grpc-status-details-bin")) is not None:
         known.retry_after_s = known.retry_after_s or _retry_delay_s(details)
     return known
