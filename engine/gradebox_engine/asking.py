@@ -9,6 +9,7 @@ however many there are, and gRPC would keep it until the call ends.
 
 import asyncio
 import contextlib
+import hashlib
 from collections import deque
 from collections.abc import AsyncIterator
 from functools import partial
@@ -20,6 +21,7 @@ import structlog
 from gradebox_engine.cached import CachedGrading
 from gradebox_engine.convert import InvalidSuite
 from gradebox_engine.delivery import Answer, Delivery
+from gradebox_engine.idempotency import Keyed, KeyedRequests, Superseded
 from gradebox_engine.scheduler import Scheduler
 from gradebox_engine.suites import Suites, UnknownSuite, own_result
 from gradebox_engine.work import Job, NoWorkers, QueueFull, SuiteEntry
@@ -37,6 +39,7 @@ _CODES: dict[type[Exception], grpc.StatusCode] = {
     InvalidSuite: grpc.StatusCode.INVALID_ARGUMENT,
     UnknownSuite: grpc.StatusCode.NOT_FOUND,
     QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Superseded: grpc.StatusCode.ABORTED,
     NoWorkers: grpc.StatusCode.UNAVAILABLE,
 }
 _MAX_INDEX = 2**32 - 1
@@ -67,9 +70,15 @@ class Asker:
     """
 
     def __init__(
-        self, scheduler: Scheduler, suites: Suites, cached: CachedGrading | None, max_program_bytes: int
+        self,
+        scheduler: Scheduler,
+        suites: Suites,
+        cached: CachedGrading | None,
+        keyed: KeyedRequests,
+        max_program_bytes: int,
     ) -> None:
         self._scheduler = scheduler
+        self._keyed = keyed
         self._suites = suites
         self._cached = cached
         self._max_program_bytes = max_program_bytes
@@ -142,20 +151,54 @@ class Asker:
         Returns how many test results the answer will have.
         """
         suite = self._suites.find(request)
-        index = request.first_index
-        if index + len(request.programs) > _MAX_INDEX:
+        if request.first_index + len(request.programs) > _MAX_INDEX:
             raise InvalidSuite("first_index", f"with the programs above {_MAX_INDEX}")
         if len(request.programs) > MAX_PROGRAMS:
             raise InvalidSuite("programs", f"{len(request.programs)} are more than {MAX_PROGRAMS} in one request")
+        keyed = None
+        if request.idempotency_key:
+            digest = _digest(request, suite)
+            keyed = self._keyed.open(delivery.call.tenant, request.idempotency_key, digest)
+            self._listen(delivery, answer, keyed)
+        if keyed is None or not keyed.is_submitted:
+            try:
+                await self._submit(delivery, answer, request, suite, keyed, waits=waits)
+            except BaseException:
+                if answer.leave is not None:
+                    answer.leave(0.0)
+                    answer.leave = None
+                raise
+        delivery.asked(answer)
+        return suite.tests * len(request.programs)
+
+    def _listen(self, delivery: Delivery, answer: Answer, keyed: Keyed) -> None:
+        """The call gets the results of a keyed request: those that are there, and those that come."""
+        answer.leave = partial(self._keyed.leave, keyed, answer)
+        answer.emit = partial(self._keyed.record, keyed)
+        answer.job = keyed.job
+        self._keyed.join(keyed, answer, delivery.call, partial(delivery.add, answer))
+        delivery.call.uncollected_bytes += keyed.bytes_there()
+        delivery.add(answer, keyed.results)
+
+    async def _submit(
+        self,
+        delivery: Delivery,
+        answer: Answer,
+        request: routed.RoutedGradeRequest,
+        suite: SuiteEntry,
+        keyed: Keyed | None,
+        *,
+        waits: bool,
+    ) -> None:
+        """Answers what needs no run, and submits the rest. waits: see `_ask`."""
         pending: deque[tuple[int, bytes]] = deque()
-        for source in request.programs:
+        for index, source in enumerate(request.programs, request.first_index):
             if len(source) > self._max_program_bytes:
                 refusal = own_result(index, source, suite.tests, wire.COMPILE_ERROR, too_large(self._max_program_bytes))
                 await delivery.add_own(answer, [refusal])
             else:
                 pending.append((index, source))
-            index += 1
-        emit = partial(delivery.add, answer)
+        emit = answer.emit
         if self._cached is not None:
             known = self._cached.of(suite, request.stop_early)
             if not request.fresh:
@@ -164,6 +207,8 @@ class Asker:
         if pending:
             if waits:
                 await self._scheduler.room()
+            if keyed is not None and not self._keyed.is_current(keyed):
+                raise Superseded("another call has brought the same request since")
             job = Job(
                 call=delivery.call,
                 suite=suite,
@@ -173,13 +218,26 @@ class Asker:
                 stop_early=request.stop_early,
             )
             answer.job = job
+            if keyed is not None:
+                keyed.job = job
             try:
                 self._scheduler.submit(job)
             except BaseException:
                 answer.job = None
+                if keyed is not None:
+                    keyed.job = None
                 raise
-        delivery.asked(answer)
-        return suite.tests * len(request.programs)
+        if keyed is not None:
+            self._keyed.submitted(keyed)
+
+
+def _digest(request: routed.RoutedGradeRequest, suite: SuiteEntry) -> bytes:
+    """Of everything that the answer to a request depends on."""
+    digest = hashlib.sha256(suite.key)
+    digest.update(b"%d %d %d" % (request.stop_early, request.fresh, request.first_index))
+    for source in request.programs:
+        digest.update(hashlib.sha256(source).digest())
+    return digest.digest()
 
 
 def _fault(suite: SuiteEntry, index: int, source: bytes, why: str) -> bytes:

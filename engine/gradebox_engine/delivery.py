@@ -1,6 +1,7 @@
 """Results on their way from the scheduler to one gRPC call: gathered into few messages."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gradebox_engine.queue import UNCOLLECTED_MAX_BYTES
@@ -17,7 +18,9 @@ class Answer:
     """The answer to one request, as far as it is there and not sent."""
 
     request_id: str
+    emit: Callable[[list[bytes]], None]  # takes results of its programs, from wherever they come
     job: Job | None = None
+    leave: Callable[[float | None], None] | None = None  # instead of cancelling the job, where that goes on
     asked: bool = False  # in full: every program has its answer or is in the job
     results: list[bytes] = field(default_factory=list)
     started: bool = False  # something of it was sent
@@ -44,7 +47,7 @@ class Delivery:
 
     def open(self, request_id: str) -> Answer:
         """A request has come; every one opened must become done."""
-        answer = Answer(request_id)
+        answer = Answer(request_id, lambda results: self.add(answer, results))
         self._open[answer] = None
         self._undone += 1
         return answer
@@ -70,7 +73,7 @@ class Delivery:
                 self._freed.clear()
                 await self._freed.wait()
             self.call.uncollected_bytes += sum(map(len, results))
-            self.add(answer, results)
+            answer.emit(results)
 
     def asked(self, answer: Answer) -> None:
         """All of the request's programs have an answer or are in its job."""
@@ -114,10 +117,12 @@ class Delivery:
         self._collect()
         return [self._response(answer) for answer in list(self._open)]
 
-    def drop(self) -> None:
-        """The caller is gone: nothing more is run for it."""
+    def drop(self, left_s: float | None = 0.0) -> None:
+        """The caller is gone: nothing more is run for it, except what it may come back for in the time it had left."""
         for answer in self._open:
-            if answer.job is not None:
+            if answer.leave is not None:
+                answer.leave(left_s)
+            elif answer.job is not None:
                 self._scheduler.cancel(answer.job)
         self._open.clear()
         self._undone = 0

@@ -133,6 +133,16 @@ class Queue:
             job.call.jobs.remove(job)
         return waiting
 
+    def adopt(self, job: Job, call: Call) -> None:
+        """A job goes on as another call's."""
+        old, job.call = job.call, call
+        old.in_flight -= job.unfinished
+        call.in_flight += job.unfinished
+        if job in old.jobs:
+            old.jobs.remove(job)
+            call.jobs.append(job)
+            self.enqueue(call)
+
     def end(self, job: Job) -> None:
         """A job is finished, or given up; nothing of it is emitted any more."""
         job.closed = True

@@ -75,6 +75,12 @@ class Scheduler:
                 if chunk.job is job:
                     worker.link.cancel(chunk.number)
 
+    def adopt(self, job: Job, call: Call) -> None:
+        """A job goes on as another call's."""
+        if not job.closed:
+            self._queue.adopt(job, call)
+            self._pump()
+
     def collected(self, call: Call, size: int) -> None:
         """The caller took `size` bytes of results."""
         if self._queue.collected(call, size):

@@ -6,8 +6,10 @@ and results pass through as bytes.
 
 import asyncio
 import contextlib
+import hashlib
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterator
+from functools import partial
 from typing import Any, NoReturn
 
 import grpc
@@ -17,6 +19,7 @@ from gradebox_engine.cache import Cache
 from gradebox_engine.cached import CachedGrading
 from gradebox_engine.config import EngineConfig
 from gradebox_engine.delivery import Delivery
+from gradebox_engine.idempotency import KeyedRequests
 from gradebox_engine.scheduler import Scheduler
 from gradebox_engine.suites import Image, Suites
 from gradebox_engine.work import Call, Job
@@ -49,7 +52,8 @@ class GradingService:
         self._stamp_bytes = self._stamp.SerializeToString()
         self._cache = cache
         cached = CachedGrading(cache, self._stamp_bytes) if cache is not None else None
-        self._asker = Asker(scheduler, self._suites, cached, config.max_program_bytes)
+        self._keyed = KeyedRequests(scheduler)
+        self._asker = Asker(scheduler, self._suites, cached, self._keyed, config.max_program_bytes)
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """What a gRPC server needs to serve this."""
@@ -69,6 +73,9 @@ class GradingService:
                 "Run": grpc.unary_unary_rpc_method_handler(
                     self.run, wire.RunRequest.FromString, wire.RunResponse.SerializeToString
                 ),
+                "Abandon": grpc.unary_unary_rpc_method_handler(
+                    self.abandon, wire.AbandonRequest.FromString, wire.AbandonResponse.SerializeToString
+                ),
                 "Info": grpc.unary_unary_rpc_method_handler(
                     self.info, wire.InfoRequest.FromString, wire.InfoResponse.SerializeToString
                 ),
@@ -78,7 +85,7 @@ class GradingService:
     async def grade(self, requests: AsyncIterator[routed.RoutedGradeRequest], context: Any) -> None:
         """Grade: one request, a stream of answers."""
         delivery = Delivery(self._scheduler, self._stamp_bytes)
-        with _beside(self._asker.one(delivery, context), delivery) as asking:
+        with _beside(self._asker.one(delivery, context), delivery, context) as asking:
             while responses := await delivery.next():
                 for response in responses:
                     await context.write(response)
@@ -92,7 +99,7 @@ class GradingService:
     ) -> routed.RoutedGradeBatchResponse:
         """GradeBatch: the answers all at once, in the order of the requests."""
         delivery = Delivery(self._scheduler, self._stamp_bytes)
-        with _beside(self._asker.all(delivery, context), delivery) as asking:
+        with _beside(self._asker.all(delivery, context), delivery, context) as asking:
             responses = await delivery.all()
             try:
                 await asking
@@ -103,7 +110,7 @@ class GradingService:
     async def grade_stream(self, requests: AsyncIterator[routed.RoutedGradeBatchRequest], context: Any) -> None:
         """GradeStream: reads as long as not too much is unanswered, writes as answers come."""
         delivery = Delivery(self._scheduler, self._stamp_bytes)
-        with _beside(self._asker.stream(delivery, requests), delivery) as asking:
+        with _beside(self._asker.stream(delivery, requests), delivery, context) as asking:
             while responses := await delivery.next():
                 await context.write(routed.RoutedGradeBatchResponse(responses=responses))
             await asking
@@ -120,26 +127,46 @@ class GradingService:
             if not answered.done():  # a caller that has just gone: its job is cancelled in a moment
                 answered.set_result(results[0])
 
-        job = None
+        call, keyed = Call(), None
         try:
+            key, request.idempotency_key = request.idempotency_key, ""
             suite, data = self._suites.run_request(request)
+            if key:
+                keyed = self._keyed.open(call.tenant, key, hashlib.sha256(data).digest())
+                self._keyed.join(keyed, answered, call, emit)
+                if keyed.results:
+                    emit(keyed.results)
             job = Job(
-                call=Call(),
+                call=call,
                 suite=suite,
                 pending=deque([(0, data)]),
-                emit=emit,
+                emit=emit if keyed is None else partial(self._keyed.record, keyed),
                 fault=lambda _index, _source, why: _run_fault(why),
                 run=True,
             )
-            self._scheduler.submit(job)
+            if keyed is None or not keyed.is_submitted:
+                self._scheduler.submit(job)
+                if keyed is not None:
+                    keyed.job = job
+                    self._keyed.submitted(keyed)
         except Exception as error:
+            if keyed is not None:
+                self._keyed.leave(keyed, answered)
             await _abort(context, error)
         try:
             response = wire.RunResponse.FromString(await answered)
         finally:
-            self._scheduler.cancel(job)
+            if keyed is None:
+                self._scheduler.cancel(job)
+            else:
+                self._keyed.leave(keyed, answered, context.time_remaining())
         response.engine.CopyFrom(self._stamp)
         return response
+
+    async def abandon(self, request: wire.AbandonRequest, context: Any) -> wire.AbandonResponse:
+        """Abandon: what nobody waits for is not run."""
+        self._keyed.abandon(Call().tenant, list(request.idempotency_keys))
+        return wire.AbandonResponse()
 
     async def info(self, request: wire.InfoRequest, context: Any) -> wire.InfoResponse:
         """Info: what this engine is and offers."""
@@ -155,7 +182,7 @@ def _run_fault(why: str) -> bytes:
 
 
 @contextlib.contextmanager
-def _beside(work: Coroutine[Any, Any, None], delivery: Delivery) -> Iterator["asyncio.Task[None]"]:
+def _beside(work: Coroutine[Any, Any, None], delivery: Delivery, context: Any) -> Iterator["asyncio.Task[None]"]:
     """What asks for a call, as a task, while the call is told the answers; both end together."""
     asking = asyncio.create_task(work)
     asking.add_done_callback(lambda task: task.cancelled() or task.exception())  # a call that is gone asks for neither
@@ -163,7 +190,7 @@ def _beside(work: Coroutine[Any, Any, None], delivery: Delivery) -> Iterator["as
         yield asking
     finally:
         asking.cancel()
-        delivery.drop()
+        delivery.drop(context.time_remaining())
 
 
 async def _abort(context: Any, error: Exception) -> NoReturn:

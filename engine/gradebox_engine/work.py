@@ -48,6 +48,7 @@ class Call:
     queued: bool = False  # in the scheduler's heap
     in_flight: int = 0  # programs submitted and not answered
     uncollected_bytes: int = 0
+    tenant: str = ""
 
 
 @dataclass(slots=True)

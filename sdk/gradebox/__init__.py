@@ -12,6 +12,7 @@ from gradebox._async_client import AsyncClient
 from gradebox._client import Client
 from gradebox._engine import AsyncEngine, Engine
 from gradebox._errors import (
+    AccessDenied,
     DeadlineExceeded,
     EngineFault,
     GradeboxError,
@@ -42,6 +43,7 @@ from gradebox._results import (
 from gradebox._words import Evidence, Seal, Verdict
 
 __all__ = [
+    "AccessDenied",
     "AsyncClient",
     "AsyncEngine",
     "CacheInfo",

@@ -1,15 +1,16 @@
 """The asynchronous client; everything else is made from it."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from gradebox._bulk import REQUEST_BYTES, Bulk, Items, check_sizes
-from gradebox._connection import RETRY_S, Connection, Deadline
+from gradebox._access import File, access
+from gradebox._bulk import REQUEST_BYTES, Bulk, Items, check_sizes, new_key
+from gradebox._connection import Connection
+from gradebox._deadline import Deadline
 from gradebox._errors import NOT_FOUND, EngineFault, InvalidRequest, from_detail
-from gradebox._fronts import Fronts
 from gradebox._problems import (
     GradeItem,
     Limits,
@@ -30,6 +31,8 @@ from gradebox._results import (
     run_from_wire,
     stamp_from_wire,
 )
+from gradebox._retry import RETRY_S, check_retry_s
+from gradebox._targets import Targets, targets_of
 from gradebox._words import Seal
 from gradebox_proto.v1 import grading_pb2 as wire
 from gradebox_proto.v1 import routing_pb2 as routed
@@ -40,22 +43,43 @@ ONE_MESSAGE_TESTS = 200_000
 
 
 class AsyncClient:
-    """A client of the engine at `target`: `host:port`, `dns:///name:port`, or `unix:/path`.
+    """A client of one engine or several: `host:port`, `unix:/path`, `dns:///name:port` (every address of
+    the name), or a list of those.
 
-    It connects at its first call, and where the engine has several fronts, to each of them once it has
-    more than one call to make at a time. Use it as an asynchronous context manager, or close it.
+    It connects at its first call. Every call goes to the engine with the fewest of this client's calls, and
+    bulk work to all engines, and all fronts of each; one that is gone is left out until it is back. Use it
+    as an asynchronous context manager, or close it.
 
     Args:
-        retry_s: seconds for which a call goes on trying when the engine is gone (restarted, say) or
-            has no worker, before it raises Unavailable. Grading has no side effects: what was not
-            answered is sent again, and nothing is answered twice. An address at which no engine
-            has answered yet is given up after two seconds.
+        token: sent with every call, as `authorization: Bearer <token>`; not to another machine in the clear,
+            unless `tls` is False.
+        ca_file: PEM certificates of the authorities that an engine's certificate must come from; turns TLS on.
+        cert_file, key_file: PEM certificate and key that this client shows (mutual TLS); turn TLS on.
+        tls: True is TLS, with the system's authorities where there is no `ca_file`; False says that plaintext
+            is meant.
+        retry_s: seconds for which a call goes on trying when no engine is there (restarted, say) or has a
+            worker, before it raises Unavailable. What was not answered is sent again, with a key by which
+            an engine that is still at work on it knows it: nothing is graded twice for one answer there, or
+            answered twice. Addresses at which no engine has answered yet are given up after two seconds.
+
+    Raises:
+        InvalidRequest: an argument makes no sense, or a file cannot be read.
     """
 
-    def __init__(self, target: str, *, retry_s: float = RETRY_S) -> None:
-        if not isinstance(target, str) or not target:
-            raise InvalidRequest(f"must be an address such as host:port, not {target!r}", "target")
-        self._fronts = Fronts(target, retry_s=retry_s)
+    def __init__(
+        self,
+        target: str | Sequence[str],
+        *,
+        token: str | None = None,
+        ca_file: File | None = None,
+        cert_file: File | None = None,
+        key_file: File | None = None,
+        tls: bool | None = None,
+        retry_s: float = RETRY_S,
+    ) -> None:
+        targets = targets_of(target)
+        how = access(targets, token=token, ca_file=ca_file, cert_file=cert_file, key_file=key_file, tls=tls)
+        self._targets = Targets(targets, how, retry_s=check_retry_s(retry_s))
 
     async def grade(
         self,
@@ -105,20 +129,21 @@ class AsyncClient:
         if not sources:
             return []
         size = len(suite.data) + sum(map(len, sources))
-        if size <= REQUEST_BYTES and len(sources) * suite.tests <= ONE_MESSAGE_TESTS:
-            async with self._fronts.one(deadline) as connection:
-                return await connection.retrying(
-                    lambda: _grade_at_once(connection, suite, sources, bool(stop_early), bool(fresh), deadline),
-                    deadline,
-                )
-        try:
-            async with asyncio.timeout(deadline.left_s()):
-                item = GradeItem(task, sources)
-                async for graded in self.grade_many([item], stop_early=stop_early, fresh=fresh):
+        if size > REQUEST_BYTES or len(sources) * suite.tests > ONE_MESSAGE_TESTS:
+            items = [GradeItem(task, sources)]
+            async with aclosing(self._each(self._bulk(deadline, MAX_IN_FLIGHT, stop_early, fresh), items)) as answers:
+                async for graded in answers:
                     return list(graded.results)
-        except TimeoutError:
-            raise deadline.exceeded() from None
-        raise EngineFault("the engine gave no answer")
+            raise EngineFault("the engine gave no answer")
+        request = routed.RoutedGradeRequest(
+            programs=sources, stop_early=bool(stop_early), fresh=bool(fresh), idempotency_key=new_key()
+        )
+        async with deadline.holds():
+            return await self._targets.call(
+                lambda connection: _grade_at_once(connection, suite, request, deadline),
+                deadline,
+                key=request.idempotency_key,
+            )
 
     def grade_many(
         self,
@@ -127,6 +152,7 @@ class AsyncClient:
         max_in_flight: int = MAX_IN_FLIGHT,
         stop_early: bool = False,
         fresh: bool = False,
+        timeout_s: float | None = None,
     ) -> AsyncIterator[Graded]:
         """Grades many items while they are still being made; yields answers as they come.
 
@@ -135,16 +161,19 @@ class AsyncClient:
                 one. It is read only as far as `max_in_flight` allows.
             max_in_flight: programs taken from `items` whose results were not yielded yet.
             stop_early, fresh: see `grade`.
+            timeout_s: seconds for everything, from this call to the last answer; None waits as long as it takes.
 
         Yields:
             One Graded an item, in no order: `key` tells them apart. An item that the engine
             refuses has an `error`; the others go on.
 
         Raises:
-            Unavailable, EngineFault: the engine is gone, and `retry_s` passed without an answer.
+            InvalidRequest: an argument makes no sense.
+            Unavailable, EngineFault: all engines are gone, and `retry_s` passed without an answer.
+            DeadlineExceeded: `timeout_s` passed; what was answered before was yielded.
             What `items` raises, once the items before are answered.
         """
-        return self._each(items, max_in_flight, stop_early, fresh)
+        return self._each(self._bulk(Deadline(timeout_s), max_in_flight, stop_early, fresh), items)
 
     async def run(
         self,
@@ -163,22 +192,32 @@ class AsyncClient:
             stdin=encode_text(stdin, "stdin"),
             language=language,
             image=image or "",
+            idempotency_key=new_key(),
         )
         if isinstance(limits, Mapping):
             limits = Limits.from_dict(limits)
         if limits is not None:
             request.limits.CopyFrom(limits.to_wire())
-        response = await self._unary("Run", request, wire.RunResponse, deadline)
+        async with deadline.holds():
+            response = await self._targets.call(
+                lambda connection: connection.unary("Run", request, wire.RunResponse, deadline),
+                deadline,
+                key=request.idempotency_key,
+            )
         return run_from_wire(response)
 
     async def info(self, *, timeout_s: float | None = None) -> EngineInfo:
-        """What the engine is and offers. Raises as `grade` does."""
-        response = await self._unary("Info", wire.InfoRequest(), wire.InfoResponse, Deadline(timeout_s))
+        """What the engine is and offers; one of them where there are several. Raises as `grade` does."""
+        deadline = Deadline(timeout_s)
+        async with deadline.holds():
+            response = await self._targets.call(
+                lambda connection: connection.unary("Info", wire.InfoRequest(), wire.InfoResponse, deadline), deadline
+            )
         return info_from_wire(response)
 
     async def close(self) -> None:
-        """Closes the connection; calls under way raise Unavailable."""
-        await self._fronts.close()
+        """Closes the connections; calls under way raise Unavailable."""
+        await self._targets.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -191,12 +230,13 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    def _batches(self, items: Items, max_in_flight: int, stop_early: bool, fresh: bool) -> AsyncGenerator[list[Graded]]:
-        bulk = Bulk(self._fronts, max_in_flight=max_in_flight, stop_early=bool(stop_early), fresh=bool(fresh))
-        return bulk.batches(items)
+    def _bulk(self, deadline: Deadline, max_in_flight: int, stop_early: bool, fresh: bool) -> Bulk:
+        return Bulk(
+            self._targets, deadline, max_in_flight=max_in_flight, stop_early=bool(stop_early), fresh=bool(fresh)
+        )
 
-    async def _each(self, items: Items, max_in_flight: int, stop_early: bool, fresh: bool) -> AsyncGenerator[Graded]:
-        batches = self._batches(items, max_in_flight, stop_early, fresh)
+    async def _each(self, bulk: Bulk, items: Items) -> AsyncGenerator[Graded]:
+        batches = bulk.batches(items)
         try:
             async for batch in batches:
                 for graded in batch:
@@ -204,16 +244,11 @@ class AsyncClient:
         finally:
             await batches.aclose()
 
-    async def _unary(self, name: str, request: Any, response: Any, deadline: Deadline) -> Any:
-        async with self._fronts.one(deadline) as connection:
-            return await connection.retrying(lambda: connection.unary(name, request, response, deadline), deadline)
-
 
 async def _grade_at_once(
-    connection: Connection, suite: Suite, sources: list[bytes], stop_early: bool, fresh: bool, deadline: Deadline
+    connection: Connection, suite: Suite, request: routed.RoutedGradeRequest, deadline: Deadline
 ) -> list[SubmissionResult]:
     """One message out, one back."""
-    request = routed.RoutedGradeRequest(programs=sources, stop_early=stop_early, fresh=fresh)
     connection.refer(request, suite)
     batch = await connection.unary(
         "GradeBatch",
@@ -226,11 +261,11 @@ async def _grade_at_once(
         if response.error.code != NOT_FOUND or not request.suite_sha256:
             raise from_detail(response.error)
         connection.forget(suite)
-        return await _grade_at_once(connection, suite, sources, stop_early, fresh, deadline)
+        return await _grade_at_once(connection, suite, request, deadline)
     engine = stamp_from_wire(response.engine)
     results = [result_from_wire(r, suite.problem_id, engine) for r in response.results]
     results.sort(key=lambda result: result.index)
-    if [result.index for result in results] != list(range(len(sources))):
+    if [result.index for result in results] != list(range(len(request.programs))):
         raise EngineFault("the engine left programs out")
     return results
 

@@ -2,19 +2,25 @@
 way at once, so that neither side holds much.
 
 A feeder task takes items from the caller's iterable and cuts them into requests, each for the stream
-(one to each front of the engine) that has the least to do; the consumer takes what is finished.
+(one to each front of each engine) that has the least to do; the consumer takes what is finished. What a
+stream had when its engine went goes to the others.
 """
 
 import asyncio
+import contextlib
+import secrets
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
 
-from gradebox._errors import EngineFault, InvalidRequest
-from gradebox._fronts import Fronts
+from gradebox._deadline import Deadline
+from gradebox._errors import EngineFault, GradeboxError, InvalidRequest, Unavailable
 from gradebox._problems import GradeItem, Suite, encode_programs
 from gradebox._results import Graded
-from gradebox._stream import Item, Request, Stream
+from gradebox._retry import Backoff, Patience
+from gradebox._stream import Item, Request, Stream, Terms
+from gradebox._targets import Targets
 from gradebox._threads import iterate_in_thread
 
+LOOK_FOR_MORE_S = 5.0
 REQUEST_PROGRAMS = 256
 REQUEST_BYTES = 4 << 20
 MAX_REQUEST_BYTES = 60 << 20  # suite and one program; an engine takes messages of 64 MiB
@@ -23,20 +29,32 @@ type Items = Iterable[GradeItem] | AsyncIterable[GradeItem]
 
 
 class Bulk:
-    """One bulk grading; iterate `batches()` once."""
+    """One bulk grading; iterate `batches()` once. Raises InvalidRequest."""
 
-    def __init__(self, fronts: Fronts, *, max_in_flight: int, stop_early: bool, fresh: bool) -> None:
+    def __init__(
+        self, targets: Targets, deadline: Deadline, *, max_in_flight: int, stop_early: bool, fresh: bool
+    ) -> None:
         if isinstance(max_in_flight, bool) or not isinstance(max_in_flight, int):
             raise InvalidRequest("must be a whole number", "max_in_flight")
         if max_in_flight < 1:
             raise InvalidRequest("must be at least 1", "max_in_flight")
-        self._fronts = fronts
+        self._targets = targets
+        self._deadline = deadline
         self._max_in_flight = max_in_flight
-        self._stop_early = stop_early
-        self._fresh = fresh
+        self._terms = Terms(
+            stop_early=stop_early,
+            fresh=fresh,
+            deadline=deadline,
+            patience=Patience(targets.retry_s, deadline),
+            on_finished=self._finish,
+            hand_over=self._hand_over,
+            has_answered=lambda: targets.has_answered,
+        )
         self._in_flight = 0  # programs taken from the caller and not handed back as results
-        self._streams: list[Stream] = []
+        self._unfinished = 0  # items
+        self._streams: dict[Stream, asyncio.Task[None]] = {}
         self._finished: list[Item] = []
+        self._fed = False
         self._failure: Exception | None = None  # of the caller's iterable
         self._to_hand_out = asyncio.Event()
         self._room = asyncio.Event()
@@ -44,43 +62,72 @@ class Bulk:
     async def batches(self, items: Items) -> AsyncGenerator[list[Graded]]:
         """Answers as they come, several at a time. What is wrong with one item is in its answer.
 
-        Raises GradeboxError when the engine cannot be reached any more, and what `items` raises
-        once everything before that is answered.
+        Raises GradeboxError when no engine can be reached any more, or the time is over, and what `items`
+        raises once everything before that is answered.
         """
-        async with self._fronts.all() as connections:
-            self._streams = [
-                Stream(connection, self._finish, stop_early=self._stop_early, fresh=self._fresh)
-                for connection in connections
-            ]
-            runners = [asyncio.create_task(self._run(stream)) for stream in self._streams]
-            feeder = asyncio.create_task(self._feed(items))
-            try:
-                while True:
-                    ended = [runner for runner in runners if runner.done()]
-                    if self._finished:
-                        finished, self._finished = self._finished, []
-                        yield [_graded(item) for item in finished]
-                        self._in_flight -= sum(item.weight for item in finished)
-                        self._room.set()
-                    elif len(ended) == len(runners) or any(runner.exception() for runner in ended):
-                        for runner in ended:
-                            runner.result()
-                        break
-                    else:
-                        self._to_hand_out.clear()
-                        await self._to_hand_out.wait()
-                if self._failure is not None:
-                    raise self._failure
-            finally:
-                for task in (feeder, *runners):
-                    task.cancel()
-                await asyncio.gather(feeder, *runners, return_exceptions=True)
-
-    async def _run(self, stream: Stream) -> None:
+        helpers: list[asyncio.Task[None]] = []
+        may_abandon = True
         try:
-            await stream.run()
+            async with self._deadline.holds():
+                await self._open_streams()
+            helpers = [asyncio.create_task(self._feed(items)), asyncio.create_task(self._look_for_more())]
+            while True:
+                broken = [runner for runner in self._streams.values() if runner.done()]
+                if self._finished:
+                    finished, self._finished = self._finished, []
+                    yield [_graded(item) for item in finished]
+                    self._in_flight -= sum(item.weight for item in finished)
+                    self._room.set()
+                    self._deadline.left_s()  # the caller may have taken all there was
+                elif self._fed and not self._unfinished:
+                    break
+                elif broken:
+                    broken[0].result()
+                else:
+                    self._to_hand_out.clear()
+                    async with self._deadline.holds():
+                        await self._to_hand_out.wait()
+            if self._failure is not None:
+                raise self._failure
+        except GradeboxError:  # the engines are gone, or know that the time is over
+            may_abandon = False
+            raise
         finally:
-            self._to_hand_out.set()
+            for task in (*helpers, *self._streams.values()):
+                task.cancel()
+            await asyncio.gather(*helpers, *self._streams.values(), return_exceptions=True)
+            for stream in self._streams:
+                stream.connection.calls -= 1
+            if may_abandon:
+                await asyncio.gather(*(stream.connection.abandon(stream.keys) for stream in self._streams))
+
+    async def _open_streams(self) -> None:
+        """One stream on each connection that has none. Raises Unavailable when there is nothing to connect to."""
+        backoff = Backoff()
+        while True:
+            try:
+                connections = await self._targets.connections(self._deadline)
+                break
+            except Unavailable as error:
+                self._terms.patience.failed(error, has_answered=self._targets.has_answered)
+                await backoff.pause()
+        streamed = {stream.connection for stream in self._streams}
+        for connection in connections:
+            if connection not in streamed:
+                connection.calls += 1
+                stream = Stream(connection, self._terms)
+                self._streams[stream] = asyncio.create_task(stream.run())
+                self._streams[stream].add_done_callback(lambda _: self._to_hand_out.set())
+                if self._fed:
+                    stream.close()
+
+    async def _look_for_more(self) -> None:
+        """An engine that is gone may come back as another: at another address of its name, with other fronts."""
+        while True:
+            await asyncio.sleep(LOOK_FOR_MORE_S)
+            if not all(stream.is_up for stream in self._streams):
+                with contextlib.suppress(GradeboxError):  # the streams will say so
+                    await self._open_streams()
 
     async def _feed(self, items: Items) -> None:
         source = items if isinstance(items, AsyncIterable) else iterate_in_thread(items)
@@ -93,8 +140,10 @@ class Bulk:
         except Exception as error:
             self._failure = error
         finally:
+            self._fed = True
             for stream in self._streams:
                 stream.close()
+            self._to_hand_out.set()
             if isinstance(source, AsyncGenerator) and source is not items:
                 await source.aclose()
 
@@ -113,18 +162,32 @@ class Bulk:
         item.results = [None] * len(programs)
         item.weight = max(1, len(programs))
         self._in_flight += item.weight
+        self._unfinished += 1
         if not programs:
             self._finish(item)
             return
         for request in _cut(item, suite, programs):
             item.requests += 1
-            min(self._streams, key=lambda stream: stream.in_flight).put(request)
+            least_busy(self._streams).put(request)
+
+    def _hand_over(self, stream: Stream) -> bool:
+        """Gives what a stream has to others that are up; False where there is none."""
+        others = [other for other in self._streams if other is not stream and other.is_up]
+        for request in stream.take() if others else ():
+            least_busy(others).put(request)
+        return bool(others)
 
     def _finish(self, item: Item) -> None:
         if item.error is None and None in item.results:
             item.error = EngineFault("the engine left programs out")
+        self._unfinished -= 1
         self._finished.append(item)
         self._to_hand_out.set()
+
+
+def least_busy(streams: Iterable[Stream]) -> Stream:
+    """The stream for one more request."""
+    return min(streams, key=lambda stream: (not stream.is_up, stream.in_flight))
 
 
 def check_sizes(suite: Suite, programs: list[bytes]) -> None:
@@ -135,6 +198,11 @@ def check_sizes(suite: Suite, programs: list[bytes]) -> None:
         if len(source) + len(suite.data) > MAX_REQUEST_BYTES:
             size = f"{len(source)} bytes, with {len(suite.data)} of tests,"
             raise InvalidRequest(f"{size} are more than can be sent", f"programs[{index}]")
+
+
+def new_key() -> str:
+    """An idempotency key: names one request over all attempts at it."""
+    return secrets.token_hex(16)
 
 
 def _cut(item: Item, suite: Suite, programs: list[bytes]) -> Iterator[Request]:
@@ -148,7 +216,7 @@ def _cut(item: Item, suite: Suite, programs: list[bytes]) -> Iterator[Request]:
         ):
             size += len(programs[end])
             end += 1
-        yield Request(item, suite, programs[start:end], start, size)
+        yield Request(item, new_key(), suite, programs[start:end], start, size)
         start = end
 
 

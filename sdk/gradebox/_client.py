@@ -5,11 +5,13 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from gradebox._access import File
 from gradebox._async_client import MAX_IN_FLIGHT, AsyncClient
-from gradebox._bulk import Items
-from gradebox._connection import RETRY_S
+from gradebox._bulk import Bulk, Items
+from gradebox._deadline import Deadline
 from gradebox._problems import Limits, Problem, Program, Test
 from gradebox._results import EngineInfo, Graded, RunResult, SubmissionResult
+from gradebox._retry import RETRY_S
 from gradebox._threads import wait_for
 from gradebox._words import Seal
 
@@ -17,18 +19,37 @@ _CLOSE_ATTEMPTS = 100
 
 
 class Client:
-    """A client of the engine at `target`: `host:port`, `dns:///name:port`, or `unix:/path`.
+    """A client of one engine or several: `host:port`, `unix:/path`, `dns:///name:port` (every address of
+    the name), or a list of those.
 
     It can be used from several threads, and where an event loop is running (a notebook). A fork of
     a process can use it too, but only if no call was made before. Use it as a context manager, or
     close it.
 
     Args:
-        retry_s: see AsyncClient.
+        token, ca_file, cert_file, key_file, tls, retry_s: see AsyncClient.
     """
 
-    def __init__(self, target: str, *, retry_s: float = RETRY_S) -> None:
-        self._client = AsyncClient(target, retry_s=retry_s)
+    def __init__(
+        self,
+        target: str | Sequence[str],
+        *,
+        token: str | None = None,
+        ca_file: File | None = None,
+        cert_file: File | None = None,
+        key_file: File | None = None,
+        tls: bool | None = None,
+        retry_s: float = RETRY_S,
+    ) -> None:
+        self._client = AsyncClient(
+            target,
+            token=token,
+            ca_file=ca_file,
+            cert_file=cert_file,
+            key_file=key_file,
+            tls=tls,
+            retry_s=retry_s,
+        )
 
     def grade(
         self,
@@ -71,9 +92,13 @@ class Client:
         max_in_flight: int = MAX_IN_FLIGHT,
         stop_early: bool = False,
         fresh: bool = False,
+        timeout_s: float | None = None,
     ) -> Iterator[Graded]:
         """See AsyncClient.grade_many."""
-        batches = self._client._batches(items, max_in_flight, stop_early, fresh)
+        return self._each(self._client._bulk(Deadline(timeout_s), max_in_flight, stop_early, fresh), items)
+
+    def _each(self, bulk: Bulk, items: Items) -> Iterator[Graded]:
+        batches = bulk.batches(items)
         try:
             while (batch := wait_for(_next(batches))) is not None:
                 yield from batch

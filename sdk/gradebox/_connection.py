@@ -1,24 +1,18 @@
-"""One gRPC channel to an engine: deadlines, retries, and which suites the engine has seen."""
+"""One gRPC channel to an engine: its methods, its state, and which suites the engine has seen."""
 
 import asyncio
+import contextlib
 import json
 import os
-import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import grpc
 
-from gradebox._errors import (
-    DeadlineExceeded,
-    GradeboxError,
-    InvalidRequest,
-    Overloaded,
-    Unavailable,
-    from_detail,
-    from_status,
-)
+from gradebox._access import Access
+from gradebox._deadline import Deadline
+from gradebox._errors import GradeboxError, Unavailable, from_rpc
 from gradebox._problems import Suite
 from gradebox_proto.v1 import grading_pb2 as wire
 from gradebox_proto.v1 import routing_pb2 as routed
@@ -27,18 +21,19 @@ SERVICE = "/gradebox.v1.Grading/"
 # Suites up to this size are cheaper to send again than to keep track of.
 ALWAYS_INLINE_BYTES = 4096
 KNOWN_SUITES = 100_000
-BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.1, 2.0
-RETRY_S = 60.0
-# For an engine that has not answered yet: its address may be wrong, and who waits is to be told.
-FIRST_CONTACT_S = 2.0
+ABANDON_TIMEOUT_S = 1.0
+_LOOK_S = 0.01
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
-    ("grpc.keepalive_time_ms", 60_000),
+    # A machine that is gone without a word, or a process that is stopped, is noticed after 40 s at most.
+    ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.min_reconnect_backoff_ms", 5_000),  # how long one attempt may take, TLS and all
     ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
 )
 
@@ -46,31 +41,6 @@ _OPTIONS = (
 # The process that first used gRPC. Its threads do not survive a fork, and a call in the child would
 # wait for ever.
 _grpc_process: int | None = None
-
-
-class Deadline:
-    """A point in time that a call, with all that it does, has to be over by; None is never."""
-
-    def __init__(self, timeout_s: float | None) -> None:
-        if timeout_s is not None and not (
-            isinstance(timeout_s, int | float) and timeout_s > 0  # NaN is not
-        ):
-            raise InvalidRequest(f"must be a positive number, not {timeout_s!r}", "timeout_s")
-        self._timeout_s = timeout_s
-        self._end_s = None if timeout_s is None else time.monotonic() + timeout_s
-
-    def left_s(self) -> float | None:
-        """Seconds left. Raises DeadlineExceeded when there are none."""
-        if self._end_s is None:
-            return None
-        left_s = self._end_s - time.monotonic()
-        if left_s <= 0:
-            raise self.exceeded()
-        return left_s
-
-    def exceeded(self) -> DeadlineExceeded:
-        """The exception that says so."""
-        return DeadlineExceeded(f"no answer within {self._timeout_s} s")
 
 
 class Peer(Protocol):
@@ -86,19 +56,30 @@ class Peer(Protocol):
 class Connection:
     """A channel, made at first use, and again in another event loop.
 
-    is_apart: shares no TCP connection with other channels of this process to the same target.
+    Args:
+        host: the name in the engine's certificate where the target is an address that was found by it.
+        is_apart: shares no TCP connection with other channels of this process to the same target.
     """
 
     def __init__(
-        self, target: str, peer: Peer | None = None, *, retry_s: float = RETRY_S, is_apart: bool = False
+        self,
+        target: str,
+        access: Access,
+        peer: Peer | None = None,
+        *,
+        host: str | None = None,
+        is_apart: bool = False,
     ) -> None:
-        if not (isinstance(retry_s, int | float) and retry_s >= 0):
-            raise InvalidRequest(f"must be a number, 0 or more, not {retry_s!r}", "retry_s")
-        self._retry_s = float(retry_s)
-        self._options = (*_OPTIONS, ("grpc.use_local_subchannel_pool", int(is_apart)))
+        options: list[tuple[str, Any]] = [*_OPTIONS, ("grpc.use_local_subchannel_pool", int(is_apart))]
+        if host is not None:
+            options += [("grpc.default_authority", host), ("grpc.ssl_target_name_override", host.rpartition(":")[0])]
+        self._options = options
+        self._access = access
         self.calls = 0  # under way, as its user counts them
         self.was_lost = False  # at some time
-        self._answered = False
+        self.has_answered = False
+        self._has_failed = False  # the last time
+        self._rests_until_s = 0.0
         self._target = target
         self._peer = peer
         self._channel: grpc.aio.Channel | None = None
@@ -107,14 +88,10 @@ class Connection:
         self._known: set[bytes] = set()
         self._closed = False
 
-    async def ready(self, deadline: Deadline) -> None:
-        """Waits for an engine of our own to be there. Raises EngineFault, DeadlineExceeded."""
+    async def ready(self) -> None:
+        """Waits for an engine of our own to be there. Raises EngineFault."""
         if self._peer is not None and self._channel is None:
-            try:
-                async with asyncio.timeout(deadline.left_s()):
-                    await self._peer.ready()
-            except TimeoutError:
-                raise deadline.exceeded() from None
+            await self._peer.ready()
 
     async def close(self) -> None:
         """Closes the channel; calls under way fail."""
@@ -123,6 +100,8 @@ class Connection:
         if channel is not None and self._loop is asyncio.get_running_loop():
             await channel.close()
 
+    # --- calls ----------------------------------------------------------------------------------
+
     def method(self, name: str, request: Any, response: Any, *, stream: bool = False) -> Any:
         """A callable for a method of the service, for these message types."""
         loop = asyncio.get_running_loop()
@@ -130,7 +109,7 @@ class Connection:
             raise Unavailable("this client is closed")
         _claim_grpc()
         if self._channel is None or self._loop is not loop:
-            self._channel = grpc.aio.insecure_channel(self._target, options=self._options)
+            self._channel = self._access.channel(self._target, self._options)
             self._loop = loop
             self._calls.clear()
         if name not in self._calls:
@@ -142,14 +121,18 @@ class Connection:
             )
         return self._calls[name]
 
+    def open(self, name: str, request: Any, response: Any, deadline: Deadline) -> Any:
+        """A stream to a method, to be read and written."""
+        method = self.method(name, request, response, stream=True)
+        return method(timeout=deadline.left_s(), metadata=self._access.metadata)
+
     async def unary(self, name: str, request: Any, response: Any, deadline: Deadline) -> Any:
         """One call, tried once. Raises GradeboxError."""
-
-        await self.ready(deadline)
+        await self.ready()
 
         async def call() -> Any:
             method = self.method(name, type(request), response)
-            return await method(request, timeout=deadline.left_s())
+            return await method(request, timeout=deadline.left_s(), metadata=self._access.metadata)
 
         return await self.once(call)
 
@@ -158,9 +141,9 @@ class Connection:
         try:
             answer = await call()
         except grpc.aio.AioRpcError as error:
-            known = _translated(error)
-            if isinstance(known, Unavailable):
-                self.was_lost = True
+            known = from_rpc(error)
+            if isinstance(known, Unavailable) and not known._said:
+                self.was_lost = self._has_failed = True
             else:
                 self.answered()
             raise known from None
@@ -172,28 +155,53 @@ class Connection:
         self.answered()
         return answer
 
+    async def abandon(self, keys: list[str]) -> None:
+        """Tells the engine, as far as it can be told, that nobody waits for these requests any more."""
+        if keys and not self._closed and self._channel is not None:
+            request = wire.AbandonRequest(idempotency_keys=keys)
+            with contextlib.suppress(GradeboxError, TimeoutError):
+                async with asyncio.timeout(ABANDON_TIMEOUT_S):
+                    await self.unary("Abandon", request, wire.AbandonResponse, Deadline(ABANDON_TIMEOUT_S))
+
+    # --- its state ------------------------------------------------------------------------------
+
     def answered(self) -> None:
         """There is an engine at the address."""
-        self._answered = True
+        self.has_answered, self._has_failed = True, False
 
-    async def retrying[T](self, call: Callable[[], Awaitable[T]], deadline: Deadline) -> T:
-        """Awaits `call()` again while the engine is overloaded or unavailable.
+    def rest(self, seconds: float) -> None:
+        """The engine has asked, in words, to be left alone for so long."""
+        self._rests_until_s = time.monotonic() + seconds
 
-        Only for what can be repeated, as grading can.
-        """
-        retry = Retry(self, deadline)
-        while True:
-            try:
-                return await call()
-            except (Overloaded, Unavailable) as error:
-                await retry.pause(error)
+    def is_up(self) -> bool:
+        """Whether a call can be expected to be answered: nothing is known against it, or it is connected again."""
+        if self._closed or time.monotonic() < self._rests_until_s:
+            return False
+        return not self._has_failed or self._state() is grpc.ChannelConnectivity.READY
 
-    def last_word(self, error: GradeboxError, tried_s: float) -> GradeboxError | None:
-        """What to raise when a call has failed with `error` for `tried_s`; None: it may be tried again."""
+    async def comes_back(self, within_s: float) -> bool:
+        """Waits for a connection that was lost to be made again; False when it is refused, or takes longer."""
+        end_s = time.monotonic() + within_s
+        while time.monotonic() < end_s:
+            match self._state():
+                case grpc.ChannelConnectivity.READY:
+                    return True
+                case grpc.ChannelConnectivity.IDLE | grpc.ChannelConnectivity.CONNECTING:
+                    await asyncio.sleep(_LOOK_S)
+                case _:
+                    return False
+        return False
+
+    def fault(self, error: GradeboxError) -> GradeboxError | None:
+        """A better reason for a failed call: why an engine of our own has died, or that we have closed this."""
         if self._peer is not None and isinstance(error, Unavailable) and (fault := self._peer.fault()):
             return fault
-        patience_s = self._retry_s if self._answered else min(self._retry_s, FIRST_CONTACT_S)
-        return error if self._closed or tried_s >= patience_s else None
+        return error if self._closed else None
+
+    def _state(self) -> grpc.ChannelConnectivity:
+        if self._channel is None or self._loop is not asyncio.get_running_loop():
+            return grpc.ChannelConnectivity.READY  # as far as is known: the next call makes a channel
+        return self._channel.get_state(try_to_connect=True)
 
     # --- suites ---------------------------------------------------------------------------------
 
@@ -214,37 +222,6 @@ class Connection:
         self._known.discard(suite.sha256)
 
 
-class Retry:
-    """One call's patience with an engine that is overloaded, or gone: pauses that grow, and an end to them."""
-
-    def __init__(self, connection: Connection, deadline: Deadline) -> None:
-        self._connection = connection
-        self._deadline = deadline
-        self.reset()
-
-    def reset(self) -> None:
-        """The engine has answered."""
-        self._attempt = 0
-        self._since_s: float | None = None
-
-    async def pause(self, error: Overloaded | Unavailable) -> None:
-        """Waits until it is time for another attempt. Raises `error`, or a better reason, when there is to be none.
-
-        An overloaded engine is waited for as long as the call's own deadline allows.
-        """
-        now_s = time.monotonic()
-        if self._since_s is None:
-            self._since_s = now_s
-        left_s = self._deadline.left_s()
-        last_word = self._connection.last_word(error, now_s - self._since_s)
-        if last_word is not None and not (last_word is error and isinstance(error, Overloaded) and left_s is not None):
-            raise last_word from None
-        # Never the same pause for two clients: an engine that comes back is not to meet them all at once.
-        delay_s = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2**self._attempt) * random.uniform(0.5, 1)
-        self._attempt += 1
-        await asyncio.sleep(delay_s if left_s is None else min(delay_s, left_s))
-
-
 def _claim_grpc() -> None:
     global _grpc_process
     if _grpc_process is None:
@@ -254,10 +231,3 @@ def _claim_grpc() -> None:
             "this process is a fork of one that had called an engine before, which gRPC does not "
             "survive: fork before the first call, or start processes with 'spawn'"
         )
-
-
-def _translated(error: grpc.aio.AioRpcError) -> GradeboxError:
-    for key, value in error.trailing_metadata() or ():
-        if key == "gradebox-error-bin" and isinstance(value, bytes):
-            return from_detail(wire.ErrorDetail.FromString(value))
-    return from_status(error.code().value[0], error.details() or error.code().name)

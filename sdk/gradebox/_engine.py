@@ -22,11 +22,12 @@ from collections import deque
 from pathlib import Path
 from typing import IO
 
+from gradebox._access import Access
 from gradebox._async_client import AsyncClient
 from gradebox._client import Client
-from gradebox._connection import RETRY_S
 from gradebox._errors import EngineFault
-from gradebox._fronts import Fronts
+from gradebox._retry import RETRY_S
+from gradebox._targets import Targets
 from gradebox._threads import wait_for
 
 START_TIMEOUT_S = 60.0
@@ -132,7 +133,7 @@ class AsyncEngine(AsyncClient):
         config_file: str | os.PathLike[str] | None = None,
     ) -> None:
         self._process = _Process(workers, config_file)
-        self._fronts = Fronts(f"unix:{self._process.socket}", self._process, retry_s=RETRY_S)
+        self._targets = Targets([f"unix:{self._process.socket}"], Access(), self._process, retry_s=RETRY_S)
 
     async def close(self) -> None:
         """Closes the connection and ends the engine."""

@@ -10,10 +10,12 @@ the fronts are looked for again, a while later, at the next call.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
-from gradebox._connection import Connection, Deadline, Peer
+from gradebox._access import Access
+from gradebox._connection import Connection, Peer
+from gradebox._deadline import Deadline
 from gradebox._errors import GradeboxError
 from gradebox_proto.v1 import grading_pb2 as wire
 
@@ -23,17 +25,35 @@ ATTEMPTS_PER_FRONT = 8  # of 16 fronts, one is missed in one case of 250, and lo
 
 
 class Fronts:
-    """One connection, or where the engine has several fronts, one to each. Every call takes the least busy."""
+    """One connection, or where the engine has several fronts, one to each. Every call takes the least busy.
 
-    def __init__(self, target: str, peer: Peer | None = None, *, retry_s: float) -> None:
+    host: see Connection.
+    """
+
+    def __init__(self, target: str, access: Access, peer: Peer | None = None, *, host: str | None = None) -> None:
         self._target = target
+        self._access = access
         self._peer = peer
-        self._retry_s = retry_s
-        self._connections = [Connection(target, peer, retry_s=retry_s)]
+        self._host = host
+        self._connections = [Connection(target, access, peer, host=host)]
         self._loop: asyncio.AbstractEventLoop | None = None  # in which they were looked for
         self._looked_s = 0.0
         self._missing = False
         self._closed = False
+
+    @property
+    def calls(self) -> int:
+        """Under way."""
+        return sum(connection.calls for connection in self._connections)
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether an engine ever did."""
+        return any(connection.has_answered for connection in self._connections)
+
+    def is_up(self) -> bool:
+        """Whether a call can be expected to be answered."""
+        return any(connection.is_up() for connection in self._connections)
 
     @asynccontextmanager
     async def one(self, deadline: Deadline) -> AsyncIterator[Connection]:
@@ -41,24 +61,13 @@ class Fronts:
         if self._loop is not None or self._connections[0].calls:
             await self._look_where_due(deadline)
         connection = min(self._connections, key=lambda connection: connection.calls)
-        connection.calls += 1
-        try:
+        with busy(connection):
             yield connection
-        finally:
-            connection.calls -= 1
 
-    @asynccontextmanager
-    async def all(self) -> AsyncIterator[list[Connection]]:
+    async def all(self, deadline: Deadline) -> list[Connection]:
         """The connections for work that goes to all of them."""
-        await self._look_where_due(Deadline(None))
-        connections = list(self._connections)
-        for connection in connections:
-            connection.calls += 1
-        try:
-            yield connections
-        finally:
-            for connection in connections:
-                connection.calls -= 1
+        await self._look_where_due(deadline)
+        return list(self._connections)
 
     async def close(self) -> None:
         """Closes them; calls under way fail."""
@@ -101,13 +110,23 @@ class Fronts:
         for _ in range(ATTEMPTS_PER_FRONT * fronts):
             if len(found) >= fronts:
                 break
-            made.append(Connection(self._target, retry_s=self._retry_s, is_apart=True))
+            made.append(Connection(self._target, self._access, host=self._host, is_apart=True))
             found.setdefault((await _info(made[-1])).front, made[-1])
         self._missing = len(found) < fronts
         self._connections = [*found.values(), *(connection for connection in double if connection.calls)]
         for connection in double:
             if not connection.calls:
                 await connection.close()
+
+
+@contextmanager
+def busy(connection: Connection) -> Iterator[None]:
+    """A call is under way."""
+    connection.calls += 1
+    try:
+        yield
+    finally:
+        connection.calls -= 1
 
 
 async def _info(connection: Connection) -> wire.InfoResponse:

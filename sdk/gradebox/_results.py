@@ -161,23 +161,28 @@ def stamp_from_wire(message: wire.EngineStamp) -> EngineStamp:
 
 def result_from_wire(message: wire.SubmissionResult, problem_id: str, engine: EngineStamp) -> SubmissionResult:
     """A SubmissionResult message, typed."""
+    verdict = _VERDICTS[message.verdict]
+    tests = tuple(
+        TestResult(
+            _VERDICTS[test.verdict],
+            _SEALS.get(test.seal),
+            test.cpu_time_s,
+            test.wall_time_s,
+            test.memory_bytes,
+            test.message,
+        )
+        for test in message.tests
+    )
+    pass_rate = message.pass_rate if message.HasField("pass_rate") else None
+    if verdict is Verdict.ENGINE_ERROR and all(test.verdict is Verdict.ENGINE_ERROR for test in tests):
+        pass_rate = None  # whatever an engine says: it is no failure of the program's
     return SubmissionResult(
         message.index,
         problem_id,
         message.program_sha256.hex(),
-        _VERDICTS[message.verdict],
-        message.pass_rate if message.HasField("pass_rate") else None,
-        tuple(
-            TestResult(
-                _VERDICTS[test.verdict],
-                _SEALS.get(test.seal),
-                test.cpu_time_s,
-                test.wall_time_s,
-                test.memory_bytes,
-                test.message,
-            )
-            for test in message.tests
-        ),
+        verdict,
+        pass_rate,
+        tests,
         engine,
         tuple(_EVIDENCE[sign] for sign in message.evidence if sign in _EVIDENCE),
         message.cached,

@@ -2,10 +2,13 @@
 
 A runner keeps a stream open, on which a sender task puts what waits into one message after the other
 while the runner reads answers. A request is kept until it is answered, so that a lost connection or an
-engine that has forgotten a suite costs a repetition and nothing else.
+engine that has forgotten a suite costs a repetition and nothing else. When the connection is lost and
+comes back at once, the requests are repeated there, under the keys by which the engine knows them; else
+they are handed over to the other streams, and this one takes none until it is connected again.
 """
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,14 +16,17 @@ from typing import Any
 
 import grpc
 
-from gradebox._connection import Connection, Deadline, Retry
+from gradebox._connection import Connection
+from gradebox._deadline import Deadline
 from gradebox._errors import NOT_FOUND, GradeboxError, Overloaded, Unavailable, from_detail
 from gradebox._problems import Suite
 from gradebox._results import EngineStamp, SubmissionResult, result_from_wire, stamp_from_wire
+from gradebox._retry import BACKOFF_FIRST_S, Backoff, Patience
 from gradebox_proto.v1 import grading_pb2 as wire
 from gradebox_proto.v1 import routing_pb2 as routed
 
 MESSAGE_REQUESTS = 64
+RETURN_S = 1.0  # for a connection that was lost to be there again
 MESSAGE_BYTES = 1 << 20  # a message ends with the request that reaches it
 
 
@@ -37,29 +43,41 @@ class Item:
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """Some programs of an item, kept until they are answered."""
+    """Some programs of an item, kept until they are answered; `key` is the idempotency key."""
 
     item: Item
+    key: str
     suite: Suite
     programs: list[bytes]
     first_index: int
     size: int
 
 
-class Stream:
-    """What is under way with one front. `on_finished` gets each item that has its last answer."""
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What all streams of one bulk grading share."""
 
-    def __init__(
-        self, connection: Connection, on_finished: Callable[[Item], None], *, stop_early: bool, fresh: bool
-    ) -> None:
-        self._connection = connection
-        self._on_finished = on_finished
-        self._stop_early = stop_early
-        self._fresh = fresh
+    stop_early: bool
+    fresh: bool
+    deadline: Deadline
+    patience: Patience
+    on_finished: Callable[[Item], None]  # an item has its last answer
+    hand_over: Callable[["Stream"], bool]  # takes what is under way to other streams; False: there is none
+    has_answered: Callable[[], bool]  # whether any engine ever did
+
+
+class Stream:
+    """What is under way with one front."""
+
+    def __init__(self, connection: Connection, terms: Terms) -> None:
+        self.connection = connection
+        self.is_up = True
+        self._terms = terms
         self._requests: dict[int, Request] = {}
         self._outbox: deque[int] = deque()  # numbers of requests to be sent
         self._fed = False
-        self._retry = Retry(connection, Deadline(None))
+        self._backoff = Backoff()
+        self._has_returned = False  # and had no answer since
         self._number = 0
         self._stamp = EngineStamp("", "", ())
         self._stamp_message = wire.EngineStamp()
@@ -75,33 +93,63 @@ class Stream:
         self._to_send.set()
 
     def close(self) -> None:
-        """There will be no more."""
+        """The caller has no more; another stream may still hand some over."""
         self._fed = True
         self._to_send.set()
 
+    def take(self) -> list[Request]:
+        """All that is not answered, for another stream."""
+        requests = list(self._requests.values())
+        self._requests.clear()
+        self._outbox.clear()
+        self.in_flight = 0
+        return requests
+
+    @property
+    def keys(self) -> list[str]:
+        """Of the requests that are not answered."""
+        return [request.key for request in self._requests.values()]
+
     async def run(self) -> None:
-        """Keeps a stream open until everything is answered."""
-        await self._connection.ready(Deadline(None))
+        """Keeps a stream open while there is something to be answered. Ends only by an exception."""
+        await self.connection.ready()
         while True:
-            while not self._requests and not self._fed:
+            while not self._requests:
                 self._to_send.clear()
                 await self._to_send.wait()
-            if not self._requests:
-                return
             try:
-                await self._connection.once(self._stream)
+                await self.connection.once(self._stream)
             except (Overloaded, Unavailable) as error:
-                await self._retry.pause(error)
+                await self._recover(error)
+
+    async def _recover(self, error: Overloaded | Unavailable) -> None:
+        """Returns when it is time for another attempt. Raises `error`, or a better reason, when there is to be none."""
+        if (better := self.connection.fault(error)) is not None:
+            raise better from None
+        if isinstance(error, Overloaded):
+            self._terms.patience.failed(error, has_answered=self._terms.has_answered())
+            await self._backoff.pause(error.retry_after_s)
+            return
+        if not error._said and not self._has_returned and await self.connection.comes_back(RETURN_S):
+            self._has_returned = True
+            return
+        self._has_returned = False
+        self.is_up = False
+        while True:
+            has_others = self._terms.hand_over(self)
+            if not has_others:
+                self._terms.patience.failed(error, has_answered=self._terms.has_answered())
+            await self._backoff.pause()
+            if not has_others or self.connection.is_up():
+                self.is_up = True
+                return
 
     async def _stream(self) -> None:
         """One stream, to its end; starts with everything that is not answered."""
         self._outbox = deque(self._requests)
-        call = self._connection.method(
-            "GradeStream",
-            routed.RoutedGradeBatchRequest,
-            wire.GradeBatchResponse,
-            stream=True,
-        )()
+        call = self.connection.open(
+            "GradeStream", routed.RoutedGradeBatchRequest, wire.GradeBatchResponse, self._terms.deadline
+        )
         sender = asyncio.create_task(self._send(call))
         try:
             while (message := await call.read()) is not grpc.aio.EOF:
@@ -136,11 +184,12 @@ class Stream:
         request = routed.RoutedGradeRequest(
             request_id=str(number),
             programs=kept.programs,
-            stop_early=self._stop_early,
-            fresh=self._fresh,
+            stop_early=self._terms.stop_early,
+            fresh=self._terms.fresh,
             first_index=kept.first_index,
+            idempotency_key=kept.key,
         )
-        self._connection.refer(request, kept.suite)
+        self.connection.refer(request, kept.suite)
         return request
 
     def _answer(self, response: wire.GradeResponse) -> None:
@@ -149,10 +198,17 @@ class Stream:
         if kept is None:
             return
         error = from_detail(response.error) if response.HasField("error") else None
-        if isinstance(error, Overloaded | Unavailable):  # the engine cannot now: once more, with all that is unanswered
+        if isinstance(error, Overloaded):
+            self._terms.patience.failed(error, has_answered=True)
+            delay_s = max(error.retry_after_s, BACKOFF_FIRST_S) * random.uniform(1, 1.2)
+            asyncio.get_running_loop().call_later(delay_s, self._again, number)
+            return
+        if isinstance(error, Unavailable):  # the engine cannot now: all that is unanswered once more
             raise error
-        self._connection.answered()
-        self._retry.reset()
+        self.connection.answered()
+        self._terms.patience.answered()
+        self._backoff.reset()
+        self._has_returned = False
         item = kept.item
         if response.HasField("engine") and response.engine != self._stamp_message:
             self._stamp_message = response.engine
@@ -161,9 +217,8 @@ class Stream:
             item.results[result.index] = result_from_wire(result, kept.suite.problem_id, self._stamp)
         if error is not None:
             if response.error.code == NOT_FOUND:
-                self._connection.forget(kept.suite)
-                self._outbox.append(number)
-                self._to_send.set()
+                self.connection.forget(kept.suite)
+                self._again(number)
                 return
             item.error = error
         if response.done:
@@ -173,4 +228,10 @@ class Stream:
             if not self._requests:
                 self._to_send.set()
             if not item.requests:
-                self._on_finished(item)
+                self._terms.on_finished(item)
+
+    def _again(self, number: int) -> None:
+        """A request is to be sent once more, if it still waits for its answer."""
+        if number in self._requests:
+            self._outbox.append(number)
+            self._to_send.set()

@@ -5,8 +5,8 @@ import contextlib
 import os
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Coroutine, Iterable
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from typing import Any, cast
 
 _AHEAD = 256  # items
 _CANCEL_S = 2.0
@@ -60,6 +60,31 @@ def wait_for[T](work: Coroutine[Any, Any, T]) -> T:
         if future.cancel():  # it was still running: an interrupt (Ctrl-C) came from outside
             ended.wait(_CANCEL_S)
         raise
+
+
+async def in_thread[T](work: Callable[[], T]) -> T:
+    """Runs something that may block for long in a thread that nothing waits for, not even the process's end."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if not answer.done():
+            if error is not None:
+                answer.set_exception(error)
+            else:
+                answer.set_result(cast(T, result))
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = work()
+        except BaseException as error:
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=run, name="gradebox-lookup", daemon=True).start()
+    return await answer
 
 
 async def iterate_in_thread[T](items: Iterable[T]) -> AsyncGenerator[T]:

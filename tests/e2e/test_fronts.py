@@ -15,6 +15,8 @@ from tests.e2e.serving import Server, StartServer, send, wait_until
 
 import gradebox
 from gradebox import GradeItem, Problem, Verdict
+from gradebox._connection import Connection
+from gradebox._fronts import Fronts
 
 pytestmark = pytest.mark.usefixtures("jails")
 
@@ -28,6 +30,17 @@ PROBLEM = Problem(["assert f(1) == 2"], limits={"cpu_time_s": 30.0})
 def server(start_server: StartServer) -> Server:
     """Two fronts with a worker each."""
     return start_server(workers=2, fronts=2)
+
+
+def fronts(client: gradebox.Client) -> Fronts:
+    """Those of the one engine that a client has."""
+    (found,) = client._client._targets._places
+    assert isinstance(found, Fronts)
+    return found
+
+
+def connections(client: gradebox.Client) -> list[Connection]:
+    return fronts(client)._connections
 
 
 def serve(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -57,10 +70,10 @@ def test_clients_reach_different_fronts(server: Server) -> None:
         with gradebox.Client(server.target) as client:
             results = client.grade([GOOD, BUSY], problem=PROBLEM)
             assert [result.verdict for result in results] == [Verdict.PASSED] * 2
-            assert len(client._client._fronts._connections) == 1  # one call at a time
+            assert len(connections(client)) == 1  # one call at a time
             for graded in client.grade_many([GradeItem(PROBLEM, [GOOD])]):
                 assert graded.results[0].verdict is Verdict.PASSED
-            assert len(client._client._fronts._connections) == 2
+            assert len(connections(client)) == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -87,9 +100,9 @@ def test_a_front_that_is_killed_is_replaced_and_nothing_is_lost(server: Server) 
 
         def has_both() -> bool:
             client.grade([GOOD], problem=PROBLEM)
-            return len({id(connection) for connection in client._client._fronts._connections}) == 2
+            return len({id(connection) for connection in connections(client)}) == 2
 
-        assert wait_until(lambda: has_both() and not client._client._fronts._missing)
+        assert wait_until(lambda: has_both() and not fronts(client)._missing)
     assert server.said('"front ended"') == 2
     assert server.stop() == 0
 

@@ -27,6 +27,18 @@ Engines = Annotated[
         help="An engine to send the work to; may be given several times. Default: an embedded one.",
     ),
 ]
+Token = Annotated[
+    str | None,
+    typer.Option("--token", envvar="GRADEBOX_TOKEN", help="With --engine: the token to send; best in the environment."),
+]
+CaFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="With --engine: use TLS, with these certificate authorities (PEM)."),
+]
+CertFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="With --engine: the certificate to show (PEM), for mutual TLS.")
+]
+KeyFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The key of --cert-file (PEM).")]
 Workers = Annotated[
     int | None,
     typer.Option(min=1, help="Worker processes of an embedded engine. Default: one a core."),
@@ -100,6 +112,10 @@ def grade(
         typer.Option("-o", "--output", metavar="LABELS", help="Labels: .jsonl, .jsonl.gz or .parquet."),
     ],
     engine: Engines = None,
+    token: Token = None,
+    ca_file: CaFile = None,
+    cert_file: CertFile = None,
+    key_file: KeyFile = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run was ended.")] = False,
     min_seal: Annotated[
         str | None,
@@ -121,6 +137,7 @@ def grade(
     or input, 130 interrupted.
     """
     from gradebox_engine.cli import grade as command
+    from gradebox_engine.cli import session
 
     if engine and workers is not None:
         raise BadArgument("--workers is for an embedded engine: it does not go with --engine")
@@ -128,11 +145,10 @@ def grade(
         problems=problems,
         programs=programs,
         output=output,
-        engines=tuple(engine or ()),
+        engines=session.Engines(tuple(engine or ()), workers, token, ca_file, cert_file, key_file),
         resume=resume,
         min_seal=min_seal,
         stop_early=stop_early,
-        workers=workers,
         as_json=json,
     )
     return command.grade(options)
@@ -147,6 +163,10 @@ def run_command(
     image: Annotated[str | None, typer.Option(metavar="NAME", help="The image that it runs in.")] = None,
     language: Annotated[str, typer.Option(help="The program's language.")] = "python",
     engine: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Default: an embedded engine.")] = None,
+    token: Token = None,
+    ca_file: CaFile = None,
+    cert_file: CertFile = None,
+    key_file: KeyFile = None,
     json: Json = False,
 ) -> int:
     """Run one program in the jails and show its output and its resource use.
@@ -154,8 +174,10 @@ def run_command(
     Exit status: 0 when the program ended with status 0, else 1.
     """
     from gradebox_engine.cli import run as command
+    from gradebox_engine.cli import session
 
-    return command.run(file, stdin=stdin, image=image, language=language, engine=engine, as_json=json)
+    engines = session.Engines((engine,) if engine else (), 1, token, ca_file, cert_file, key_file)
+    return command.run(file, stdin=stdin, image=image, language=language, engines=engines, as_json=json)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from gradebox_engine.cli.errors import DONE, FAILED
 from gradebox_engine.cli.files import Problems, read_programs
-from gradebox_engine.cli.session import Labels, grade_units, open_engines, to_units
+from gradebox_engine.cli.session import Engines, Labels, grade_units, open_client, to_units
 from gradebox_engine.cli.tally import Tally
 from gradebox_engine.cli.terminal import console, progress_bar
 
@@ -36,10 +36,10 @@ def demo_sample(*, workers: int | None, as_json: bool) -> int:
         rows = {row.line: row for row in read_programs(folder / "programs.jsonl", problems)}
         total = sum(len(row.programs) for row in rows.values())
         labels: Labels = []
-        with open_engines([], workers) as engines:
+        with open_client(Engines(workers=workers)) as client:
             tally = Tally()
             with progress_bar(total) as advance:
-                for unit, graded in grade_units(engines, to_units(rows.values()), problems):
+                for unit, graded in grade_units(client, to_units(rows.values()), problems):
                     meta = rows[unit.line].row["meta"]
                     for label in graded:
                         label["kind"] = meta["kind"][label["program_index"]]

@@ -17,7 +17,7 @@ from rich.table import Table
 from gradebox_engine.cli.errors import DONE, FAILED, CommandError, InputError
 from gradebox_engine.cli.files import Problems, ProgramsRow
 from gradebox_engine.cli.rows import read_rows
-from gradebox_engine.cli.session import grade_units, open_engines, to_units
+from gradebox_engine.cli.session import Engines, grade_units, open_client, to_units
 from gradebox_engine.cli.tally import Tally
 from gradebox_engine.cli.terminal import console, progress_bar
 
@@ -48,15 +48,15 @@ def demo_data(folder: Path, *, limit: int, workers: int | None, as_json: bool) -
     if not problem_files:
         raise InputError(folder / "problems", None, "", f"no {' or '.join(_SUFFIXES)} file in it")
     found = []
-    with open_engines([], workers) as engines:
-        languages = {name for image in engines[0].info().images for name in image.languages}
+    with open_client(Engines(workers=workers)) as client:
+        languages = {name for image in client.info().images for name in image.languages}
         overall = Tally()
         for file in problem_files:
             with Problems(file, keep=lambda row: _gradable(row, languages)) as problems:
                 for match in _matches(file, problems, sample_files, limit):
                     tally = Tally()
                     with progress_bar(match.submissions) as advance:
-                        for _, labels in grade_units(engines, to_units(match.rows), problems, brief=limit > 0):
+                        for _, labels in grade_units(client, to_units(match.rows), problems, brief=limit > 0):
                             tally.add(labels)
                             overall.add(labels)
                             advance(len(labels))

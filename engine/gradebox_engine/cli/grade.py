@@ -12,7 +12,7 @@ import gradebox
 from gradebox_engine.cli.errors import DONE, INTERRUPTED, BadArgument, InputError
 from gradebox_engine.cli.files import Problems, count_programs, read_programs
 from gradebox_engine.cli.labels import LabelsFile
-from gradebox_engine.cli.session import grade_units, open_engines, to_units
+from gradebox_engine.cli.session import Engines, grade_units, open_client, to_units
 from gradebox_engine.cli.tally import Tally
 from gradebox_engine.cli.terminal import progress_bar
 
@@ -24,11 +24,10 @@ class Options:
     problems: Path
     programs: Path
     output: Path
-    engines: tuple[str, ...]
+    engines: Engines
     resume: bool
     min_seal: str | None
     stop_early: bool
-    workers: int | None
     as_json: bool
 
 
@@ -80,10 +79,10 @@ def _grade_rest(
 ) -> None:
     units = to_units(read_programs(options.programs, problems), skip=resumed)
     with (
-        open_engines(options.engines, options.workers) as engines,
+        open_client(options.engines) as client,
         progress_bar(total, resumed) as advance,
     ):
-        graded = grade_units(engines, units, problems, min_seal=options.min_seal, stop_early=options.stop_early)
+        graded = grade_units(client, units, problems, min_seal=options.min_seal, stop_early=options.stop_early)
         for _, rows in graded:
             labels.append(rows)
             tally.add(rows)

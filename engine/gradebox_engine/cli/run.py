@@ -6,7 +6,7 @@ from pathlib import Path
 
 import gradebox
 from gradebox_engine.cli.errors import DONE, FAILED, BadArgument, InputError
-from gradebox_engine.cli.session import grading_errors, open_engines
+from gradebox_engine.cli.session import Engines, grading_errors, open_client
 
 
 def run(
@@ -15,15 +15,15 @@ def run(
     stdin: Path | None,
     image: str | None,
     language: str,
-    engine: str | None,
+    engines: Engines,
     as_json: bool,
 ) -> int:
     """Runs a file and passes its output on; DONE when it ended with status 0, else FAILED."""
     source = _read(file)
     given = _read(stdin) if stdin is not None else b""
-    with open_engines([engine] if engine else [], workers=1) as engines, grading_errors():
+    with open_client(engines) as client, grading_errors():
         try:
-            result = engines[0].run(source, stdin=given, language=language, image=image)
+            result = client.run(source, stdin=given, language=language, image=image)
         except gradebox.InvalidRequest as error:
             raise BadArgument(str(error)) from None
     if as_json:

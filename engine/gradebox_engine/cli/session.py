@@ -1,37 +1,56 @@
-"""The command line as a client: engines to talk to, units of work, results as label rows."""
+"""The command line as a client: the engines to talk to, units of work, results as label rows."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import gradebox
 from gradebox_engine.cli.errors import CommandError, InputError, one_line
-from gradebox_engine.cli.fanout import Fanout, Grade, Unit
 from gradebox_engine.cli.files import Problems, ProgramsRow
+from gradebox_engine.cli.in_order import Unit, in_order
 
 type Labels = list[dict[str, Any]]
 
 _UNIT_PROGRAMS = 16
 _UNIT_CHARACTERS = 4 << 20
 _KEPT_PROBLEMS = 128
-_LEAVE_ENGINE_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """The engines to talk to; without addresses, an embedded one with so many workers."""
+
+    addresses: Sequence[str] = ()
+    workers: int | None = None
+    token: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
 
 
 @contextmanager
-def open_engines(addresses: Sequence[str], workers: int | None = None) -> Iterator[Sequence[gradebox.Client]]:
+def open_client(engines: Engines) -> Iterator[gradebox.Client]:
     """Connects to the engines named, or starts an embedded one; ends all on the way out."""
-    with ExitStack() as stack, grading_errors():
-        if addresses:
-            # Where there is another engine, work does not wait long for one that is gone.
-            patience = {"retry_s": _LEAVE_ENGINE_S} if len(addresses) > 1 else {}
-            yield [stack.enter_context(gradebox.Client(address, **patience)) for address in addresses]
+    with grading_errors():
+        if engines.addresses:
+            client = gradebox.Client(
+                engines.addresses,
+                token=engines.token,
+                ca_file=engines.ca_file,
+                cert_file=engines.cert_file,
+                key_file=engines.key_file,
+            )
+            with client:
+                yield client
         else:
-            engine = stack.enter_context(gradebox.Engine(workers=workers))
-            if "rlimits-only" in engine.info().protections:
-                print("gradebox: tier rootless, no control group: see gradebox doctor", file=sys.stderr)
-            yield [engine]
+            with gradebox.Engine(workers=engines.workers) as engine:
+                if "rlimits-only" in engine.info().protections:
+                    print("gradebox: tier rootless, no control group: see gradebox doctor", file=sys.stderr)
+                yield engine
 
 
 @contextmanager
@@ -67,7 +86,7 @@ BRIEF_CPU_TIME_S = 1.0
 
 
 def grade_units(
-    engines: Sequence[gradebox.Client],
+    client: gradebox.Client,
     units: Iterator[Unit],
     problems: Problems,
     *,
@@ -75,14 +94,14 @@ def grade_units(
     stop_early: bool = False,
     brief: bool = False,
 ) -> Iterator[tuple[Unit, Labels]]:
-    """Grades units on all the engines; yields their label rows in the order of the units.
+    """Grades units; yields their label rows in the order of the units.
 
     brief: BRIEF_TESTS tests of a problem at most, with BRIEF_CPU_TIME_S for each, so that a program that never ends
     costs seconds and not minutes.
 
     Raises:
         InputError: the engine refuses a problem.
-        CommandError: no engine is left.
+        CommandError: no engine is left, or it refuses the token.
     """
 
     @lru_cache(_KEPT_PROBLEMS)  # the same object again has its suite serialized already
@@ -93,30 +112,22 @@ def grade_units(
             row["limits"] = {"cpu_time_s": BRIEF_CPU_TIME_S, **(row.get("limits") or {})}
         return gradebox.Problem.from_dict(row)
 
-    def grader(engine: gradebox.Client) -> Grade[Labels]:
-        def grade(work: Iterator[Unit]) -> Iterator[tuple[Unit, Labels]]:
-            items = (gradebox.GradeItem(problem(u.id), u.programs, key=u) for u in work)
-            for graded in engine.grade_many(items, stop_early=stop_early):
-                unit = graded.key
-                assert isinstance(unit, Unit)
-                if isinstance(graded.error, gradebox.InvalidRequest):
-                    raise InputError(
-                        problems.path,
-                        problems.line(unit.id),
-                        graded.error.field,
-                        graded.error.problem,
-                    )
-                labels = [result.to_label() for result in graded.results]
-                for label in labels:
-                    label["program_index"] += unit.first_index
-                yield unit, labels
-
-        return grade
+    def grade(work: Iterator[Unit]) -> Iterator[tuple[Unit, Labels]]:
+        items = (gradebox.GradeItem(problem(u.id), u.programs, key=u) for u in work)
+        for graded in client.grade_many(items, stop_early=stop_early):
+            unit = graded.key
+            assert isinstance(unit, Unit)
+            if isinstance(graded.error, gradebox.InvalidRequest):
+                raise InputError(
+                    problems.path,
+                    problems.line(unit.id),
+                    graded.error.field,
+                    graded.error.problem,
+                )
+            labels = [result.to_label() for result in graded.results]
+            for label in labels:
+                label["program_index"] += unit.first_index
+            yield unit, labels
 
     with grading_errors():
-        fanout = Fanout([grader(engine) for engine in engines], units, retry=_another_engine_may_do)
-        yield from fanout.answers()
-
-
-def _another_engine_may_do(error: Exception) -> bool:
-    return isinstance(error, gradebox.GradeboxError) and not isinstance(error, gradebox.InvalidRequest)
+        yield from in_order(grade, units)

@@ -140,7 +140,7 @@ class Suite(_message.Message):
     def __init__(self, problem_id: _Optional[str] = ..., entry_point: _Optional[str] = ..., language: _Optional[str] = ..., image: _Optional[str] = ..., test_setup: _Optional[bytes] = ..., tests: _Optional[_Iterable[_Union[Test, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., min_seal: _Optional[_Union[Seal, str]] = ...) -> None: ...
 
 class GradeRequest(_message.Message):
-    __slots__ = ("request_id", "suite", "suite_sha256", "programs", "stop_early", "first_index", "fresh")
+    __slots__ = ("request_id", "suite", "suite_sha256", "programs", "stop_early", "first_index", "fresh", "idempotency_key")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     SUITE_FIELD_NUMBER: _ClassVar[int]
     SUITE_SHA256_FIELD_NUMBER: _ClassVar[int]
@@ -148,6 +148,7 @@ class GradeRequest(_message.Message):
     STOP_EARLY_FIELD_NUMBER: _ClassVar[int]
     FIRST_INDEX_FIELD_NUMBER: _ClassVar[int]
     FRESH_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     suite: Suite
     suite_sha256: bytes
@@ -155,7 +156,8 @@ class GradeRequest(_message.Message):
     stop_early: bool
     first_index: int
     fresh: bool
-    def __init__(self, request_id: _Optional[str] = ..., suite: _Optional[_Union[Suite, _Mapping]] = ..., suite_sha256: _Optional[bytes] = ..., programs: _Optional[_Iterable[bytes]] = ..., stop_early: bool = ..., first_index: _Optional[int] = ..., fresh: bool = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, request_id: _Optional[str] = ..., suite: _Optional[_Union[Suite, _Mapping]] = ..., suite_sha256: _Optional[bytes] = ..., programs: _Optional[_Iterable[bytes]] = ..., stop_early: bool = ..., first_index: _Optional[int] = ..., fresh: bool = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class TestResult(_message.Message):
     __slots__ = ("verdict", "seal", "cpu_time_s", "wall_time_s", "memory_bytes", "message")
@@ -202,14 +204,16 @@ class EngineStamp(_message.Message):
     def __init__(self, version: _Optional[str] = ..., image: _Optional[str] = ..., protections: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ErrorDetail(_message.Message):
-    __slots__ = ("code", "message", "field")
+    __slots__ = ("code", "message", "field", "retry_after_s")
     CODE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     FIELD_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AFTER_S_FIELD_NUMBER: _ClassVar[int]
     code: int
     message: str
     field: str
-    def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ..., field: _Optional[str] = ...) -> None: ...
+    retry_after_s: float
+    def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ..., field: _Optional[str] = ..., retry_after_s: _Optional[float] = ...) -> None: ...
 
 class GradeResponse(_message.Message):
     __slots__ = ("request_id", "results", "engine", "done", "error")
@@ -238,18 +242,20 @@ class GradeBatchResponse(_message.Message):
     def __init__(self, responses: _Optional[_Iterable[_Union[GradeResponse, _Mapping]]] = ...) -> None: ...
 
 class RunRequest(_message.Message):
-    __slots__ = ("source", "stdin", "language", "image", "limits")
+    __slots__ = ("source", "stdin", "language", "image", "limits", "idempotency_key")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     STDIN_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     source: bytes
     stdin: bytes
     language: str
     image: str
     limits: Limits
-    def __init__(self, source: _Optional[bytes] = ..., stdin: _Optional[bytes] = ..., language: _Optional[str] = ..., image: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, source: _Optional[bytes] = ..., stdin: _Optional[bytes] = ..., language: _Optional[str] = ..., image: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class RunResponse(_message.Message):
     __slots__ = ("verdict", "exit_code", "stdout", "stderr", "cpu_time_s", "wall_time_s", "memory_bytes", "message", "engine")
@@ -272,6 +278,16 @@ class RunResponse(_message.Message):
     message: str
     engine: EngineStamp
     def __init__(self, verdict: _Optional[_Union[Verdict, str]] = ..., exit_code: _Optional[int] = ..., stdout: _Optional[bytes] = ..., stderr: _Optional[bytes] = ..., cpu_time_s: _Optional[float] = ..., wall_time_s: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., message: _Optional[str] = ..., engine: _Optional[_Union[EngineStamp, _Mapping]] = ...) -> None: ...
+
+class AbandonRequest(_message.Message):
+    __slots__ = ("idempotency_keys",)
+    IDEMPOTENCY_KEYS_FIELD_NUMBER: _ClassVar[int]
+    idempotency_keys: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, idempotency_keys: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class AbandonResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class InfoRequest(_message.Message):
     __slots__ = ()

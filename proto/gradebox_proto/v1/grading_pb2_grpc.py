@@ -59,6 +59,11 @@ class GradingStub(object):
                 request_serializer=gradebox__proto_dot_v1_dot_grading__pb2.InfoRequest.SerializeToString,
                 response_deserializer=gradebox__proto_dot_v1_dot_grading__pb2.InfoResponse.FromString,
                 _registered_method=True)
+        self.Abandon = channel.unary_unary(
+                '/gradebox.v1.Grading/Abandon',
+                request_serializer=gradebox__proto_dot_v1_dot_grading__pb2.AbandonRequest.SerializeToString,
+                response_deserializer=gradebox__proto_dot_v1_dot_grading__pb2.AbandonResponse.FromString,
+                _registered_method=True)
 
 
 class GradingServicer(object):
@@ -103,6 +108,13 @@ class GradingServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Abandon(self, request, context):
+        """Nobody waits any more for requests that carry these idempotency keys: they need not be kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GradingServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -130,6 +142,11 @@ def add_GradingServicer_to_server(servicer, server):
                     servicer.Info,
                     request_deserializer=gradebox__proto_dot_v1_dot_grading__pb2.InfoRequest.FromString,
                     response_serializer=gradebox__proto_dot_v1_dot_grading__pb2.InfoResponse.SerializeToString,
+            ),
+            'Abandon': grpc.unary_unary_rpc_method_handler(
+                    servicer.Abandon,
+                    request_deserializer=gradebox__proto_dot_v1_dot_grading__pb2.AbandonRequest.FromString,
+                    response_serializer=gradebox__proto_dot_v1_dot_grading__pb2.AbandonResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -267,6 +284,33 @@ class Grading(object):
             '/gradebox.v1.Grading/Info',
             gradebox__proto_dot_v1_dot_grading__pb2.InfoRequest.SerializeToString,
             gradebox__proto_dot_v1_dot_grading__pb2.InfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Abandon(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gradebox.v1.Grading/Abandon',
+            gradebox__proto_dot_v1_dot_grading__pb2.AbandonRequest.SerializeToString,
+            gradebox__proto_dot_v1_dot_grading__pb2.AbandonResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,3 +1,5 @@
+from google.protobuf import any_pb2 as _any_pb2
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -6,7 +8,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class RoutedGradeRequest(_message.Message):
-    __slots__ = ("request_id", "suite", "suite_sha256", "programs", "stop_early", "first_index", "fresh")
+    __slots__ = ("request_id", "suite", "suite_sha256", "programs", "stop_early", "first_index", "fresh", "idempotency_key")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     SUITE_FIELD_NUMBER: _ClassVar[int]
     SUITE_SHA256_FIELD_NUMBER: _ClassVar[int]
@@ -14,6 +16,7 @@ class RoutedGradeRequest(_message.Message):
     STOP_EARLY_FIELD_NUMBER: _ClassVar[int]
     FIRST_INDEX_FIELD_NUMBER: _ClassVar[int]
     FRESH_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     suite: bytes
     suite_sha256: bytes
@@ -21,7 +24,8 @@ class RoutedGradeRequest(_message.Message):
     stop_early: bool
     first_index: int
     fresh: bool
-    def __init__(self, request_id: _Optional[str] = ..., suite: _Optional[bytes] = ..., suite_sha256: _Optional[bytes] = ..., programs: _Optional[_Iterable[bytes]] = ..., stop_early: bool = ..., first_index: _Optional[int] = ..., fresh: bool = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, request_id: _Optional[str] = ..., suite: _Optional[bytes] = ..., suite_sha256: _Optional[bytes] = ..., programs: _Optional[_Iterable[bytes]] = ..., stop_early: bool = ..., first_index: _Optional[int] = ..., fresh: bool = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class RoutedGradeResponse(_message.Message):
     __slots__ = ("request_id", "results", "engine", "done", "error")
@@ -56,3 +60,15 @@ class ResultHead(_message.Message):
     index: int
     verdict: int
     def __init__(self, index: _Optional[int] = ..., verdict: _Optional[int] = ...) -> None: ...
+
+class StatusDetails(_message.Message):
+    __slots__ = ("details",)
+    DETAILS_FIELD_NUMBER: _ClassVar[int]
+    details: _containers.RepeatedCompositeFieldContainer[_any_pb2.Any]
+    def __init__(self, details: _Optional[_Iterable[_Union[_any_pb2.Any, _Mapping]]] = ...) -> None: ...
+
+class RetryInfo(_message.Message):
+    __slots__ = ("retry_delay",)
+    RETRY_DELAY_FIELD_NUMBER: _ClassVar[int]
+    retry_delay: _duration_pb2.Duration
+    def __init__(self, retry_delay: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...

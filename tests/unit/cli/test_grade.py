@@ -5,7 +5,7 @@ That programs are graded right is shown elsewhere, with real engines (tests/e2e)
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -75,10 +75,10 @@ class Work:
         used = client or Client()
 
         @contextmanager
-        def open_engines(*args: object) -> Iterator[Sequence[Client]]:
-            yield [used]
+        def open_client(*args: object) -> Iterator[Client]:
+            yield used
 
-        self.monkeypatch.setattr(command, "open_engines", open_engines)
+        self.monkeypatch.setattr(command, "open_client", open_client)
         self.monkeypatch.setattr("signal.signal", lambda *args: None)
         files = [str(self.folder / "problems.jsonl"), str(self.folder / "programs.jsonl")]
         return main(["grade", *files, "-o", str(self.labels), *flags])

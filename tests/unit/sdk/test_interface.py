@@ -10,7 +10,7 @@ import gradebox
 from gradebox._errors import from_status
 
 NAMES = """
-AsyncClient AsyncEngine CacheInfo CallTest Checker Client CodeTest DeadlineExceeded Engine EngineFault
+AccessDenied AsyncClient AsyncEngine CacheInfo CallTest Checker Client CodeTest DeadlineExceeded Engine EngineFault
 EngineInfo EngineStamp Evidence GradeItem Graded GradeboxError ImageInfo InvalidRequest Limits Overloaded
 Problem RunResult Seal StdioTest SubmissionResult TestResult Unavailable UnittestTest Verdict
 """.split()

@@ -2,6 +2,8 @@
 
 from typing import cast
 
+import pytest
+
 from gradebox import EngineStamp, Seal, Verdict
 from gradebox._results import result_from_wire
 from gradebox_proto.v1 import grading_pb2 as wire
@@ -65,3 +67,18 @@ def test_a_label() -> None:
 def test_no_real_verdict_is_no_pass_rate() -> None:
     message = wire.SubmissionResult(verdict=wire.ENGINE_ERROR)
     assert result_from_wire(message, "p", STAMP).pass_rate is None
+
+
+@pytest.mark.parametrize("pass_rate", [None, 0.0, 1.0])
+@pytest.mark.parametrize("tests", [0, 1, 3])
+def test_an_engine_error_is_never_a_pass_rate(pass_rate: float | None, tests: int) -> None:
+    message = wire.SubmissionResult(
+        verdict=wire.ENGINE_ERROR, pass_rate=pass_rate, tests=[wire.TestResult(verdict=wire.ENGINE_ERROR)] * tests
+    )
+    assert result_from_wire(message, "p", STAMP).pass_rate is None
+
+
+def test_a_test_that_the_engine_failed_counts_for_nothing_beside_real_ones() -> None:
+    tests = [wire.TestResult(verdict=verdict) for verdict in (wire.ENGINE_ERROR, wire.PASSED, wire.WRONG_ANSWER)]
+    message = wire.SubmissionResult(verdict=wire.ENGINE_ERROR, pass_rate=0.5, tests=tests)
+    assert result_from_wire(message, "p", STAMP).pass_rate == 0.5

@@ -1,6 +1,7 @@
 """An engine's front process inside the test, with fake workers and a real gRPC server."""
 
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -15,8 +16,22 @@ from gradebox_engine.cache import open_cache
 from gradebox_engine.config import EngineConfig, load_config
 from gradebox_engine.pool import Pool
 from gradebox_engine.scheduler import Scheduler
+from gradebox_engine.work import Job
 
 COMMAND = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
+
+
+class CountingScheduler(Scheduler):
+    """Counts what it is asked to run, by program."""
+
+    def __init__(self, *, max_programs: int, max_bytes: int) -> None:
+        super().__init__(max_programs=max_programs, max_bytes=max_bytes)
+        self.asked = Counter[bytes]()
+
+    def submit(self, job: Job) -> None:
+        sources = [source for _, source in job.pending]
+        super().submit(job)
+        self.asked.update(sources)
 
 
 @dataclass
@@ -24,7 +39,7 @@ class Front:
     """A front process's parts."""
 
     target: str
-    scheduler: Scheduler
+    scheduler: CountingScheduler
     pool: Pool
     server: grpc.aio.Server
     config: EngineConfig
@@ -44,11 +59,11 @@ async def start_front(tmp_path: Path) -> AsyncIterator[StartFront]:
     """Starts fronts with the given settings; ends them after the test."""
     async with AsyncExitStack() as stack:
 
-        async def start(**settings: Any) -> Front:
-            config = load_config({"listen": f"unix:{tmp_path}/front.sock", "workers": 2, **settings})
+        async def start(name: str = "front", **settings: Any) -> Front:
+            config = load_config({"listen": f"unix:{tmp_path}/{name}.sock", "workers": 2, **settings})
             config = config.with_machine()
-            scheduler = Scheduler(max_programs=config.max_queued_programs, max_bytes=config.max_queued_bytes)
-            log = tmp_path / "log"
+            scheduler = CountingScheduler(max_programs=config.max_queued_programs, max_bytes=config.max_queued_bytes)
+            log = tmp_path / f"{name}.log"
             log.touch()
             assert config.workers is not None
             pool = Pool(scheduler, size=config.workers, config={"log": str(log)}, command=COMMAND)

@@ -74,6 +74,8 @@ class FakeWorker:
             kind, payload = self.queue.pop(0)
             if kind == 2:
                 request = wire.RunRequest.FromString(payload[8:])
+                if request.source.startswith(b"sleep "):
+                    time.sleep(float(request.source.split()[1]))
                 response = wire.RunResponse(verdict=wire.PASSED, stdout=request.stdin, exit_code=0)
                 self.send(2, payload[:8] + response.SerializeToString())
             else:
