@@ -1,0 +1,72 @@
+"""What an adapter is told: by arguments, else by the environment, else nothing."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from gradebox import InvalidRequest, Seal
+
+REWARDS = ("pass_rate", "all_passed")
+TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How rewards are made. `engines` are addresses; none means an embedded engine, one for this process.
+
+    `timeout_s` is the time for one call of a reward function, whatever it has to do; `no_program` the reward of an
+    output in which there is no program.
+    """
+
+    engines: tuple[str, ...] = ()
+    token: str | None = None
+    timeout_s: float = TIMEOUT_S
+    reward: str = "pass_rate"
+    min_seal: str | None = None
+    no_program: float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        engine: str | Sequence[str] | None = None,
+        token: str | None = None,
+        timeout_s: float | None = None,
+        reward: str | None = None,
+        min_seal: Seal | str | None = None,
+        no_program: float = 0.0,
+    ) -> Self:
+        """Arguments, else GRADEBOX_ENGINE (addresses with commas between), GRADEBOX_TOKEN, GRADEBOX_REWARD_TIMEOUT_S,
+        GRADEBOX_REWARD and GRADEBOX_MIN_SEAL. Raises InvalidRequest.
+        """
+        engines = _setting(engine, "ENGINE") or ()
+        if isinstance(engines, str):
+            engines = [address.strip() for address in engines.split(",") if address.strip()]
+        given_s = _setting(timeout_s, "REWARD_TIMEOUT_S")
+        seal = _setting(min_seal, "MIN_SEAL")
+        settings = cls(
+            engines=tuple(engines),
+            token=_setting(token, "TOKEN"),
+            timeout_s=TIMEOUT_S if given_s is None else _seconds(given_s),
+            reward=_setting(reward, "REWARD") or "pass_rate",
+            min_seal=seal.name if isinstance(seal, Seal) else seal,
+            no_program=float(no_program),
+        )
+        if settings.reward not in REWARDS:
+            raise InvalidRequest(f"{settings.reward!r} is none of {', '.join(REWARDS)}", "reward")
+        return settings
+
+
+def _setting(given: Any, name: str) -> Any:
+    return os.environ.get(f"GRADEBOX_{name}") or None if given is None else given
+
+
+def _seconds(value: float | str) -> float:
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise InvalidRequest(f"must be a positive number, not {value!r}", "timeout_s")
+    return seconds
