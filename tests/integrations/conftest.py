@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.e2e.serving import Server
 
-for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE", "WANDB_DISABLED", "RAY_USAGE_STATS_ENABLED"):
-    os.environ[name] = "0" if name.startswith("RAY") else "1"
+for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE", "WANDB_DISABLED"):
+    os.environ[name] = "1"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 GOOD = "Sure:\n```python\ndef add(a, b):\n    return a + b\n```\nThat is all."
 HALF = "```python\ndef add(a, b):\n    return 3\n```"

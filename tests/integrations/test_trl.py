@@ -1,7 +1,6 @@
 """TRL's own GRPOTrainer with rewards from a gradebox server: a tiny random model, on a CPU."""
 
 import gzip
-import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,24 +9,19 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
+from tests.e2e.serving import Server
+from tests.integrations.conftest import BAD, GOOD, HALF, NONE, TESTS
 from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
-from tokenizers.decoders import ByteLevel as ByteLevelDecoder
-from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from trl import GRPOConfig, GRPOTrainer
 
-from gradebox import InvalidRequest
 from gradebox.integrations.trl import (
     AsyncExecutionReward,
     ExecutionReward,
-    ModelReward,
-    all_passed_reward,
-    pass_rate_reward,
-    sequence_classifier,
 )
-from tests.e2e.serving import Server
-from tests.integrations.conftest import BAD, GOOD, HALF, NONE, TESTS
 
 ANSWERS = [GOOD, HALF, BAD, NONE]
 END = "<|endoftext|>"
@@ -95,7 +89,11 @@ def trainer(tmp_path: Path, tokenizer: PreTrainedTokenizerFast, rewards: Any, an
     )
     rows = [{"prompt": "Write add(a, b).", "tests": TESTS, "entry_point": "add"}]
     return GRPOTrainer(
-        model=model, args=config, reward_funcs=rewards, train_dataset=Dataset.from_list(rows), processing_class=tokenizer
+        model=model,
+        args=config,
+        reward_funcs=rewards,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
     )
 
 

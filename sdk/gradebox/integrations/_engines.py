@@ -15,25 +15,29 @@ from gradebox import AsyncClient, AsyncEngine
 from gradebox._threads import _loop
 from gradebox.integrations._settings import Settings
 
-_clients: dict[tuple[int, tuple[str, ...], str | None], AsyncClient] = {}
+type Access = tuple[tuple[str, Any], ...]
+
+_clients: dict[tuple[int, tuple[str, ...], Access], AsyncClient] = {}
 _lock = threading.Lock()
 
 
-def connect(engines: Sequence[str], token: str | None = None) -> AsyncClient:
-    """A client of the engines at these addresses; of an embedded one, which is started, when there are none."""
+def connect(engines: Sequence[str], access: Access = ()) -> AsyncClient:
+    """A client of the engines at these addresses; of an embedded one, which is started, when there are none.
+
+    Raises InvalidRequest, EngineFault.
+    """
     if not engines:
         return AsyncEngine()
-    options: dict[str, Any] = {} if token is None else {"token": token}
     target: Any = engines[0] if len(engines) == 1 else list(engines)
-    return AsyncClient(target, **options)
+    return AsyncClient(target, **dict(access))
 
 
 def client_of(settings: Settings) -> AsyncClient:
-    """The client of this process for these settings."""
-    key = (os.getpid(), settings.engines, settings.token)
+    """The client of this process for these settings. Raises as `connect`."""
+    key = (os.getpid(), settings.engines, settings.access if settings.engines else ())
     with _lock:
         if key not in _clients:
-            _clients[key] = connect(settings.engines, settings.token)
+            _clients[key] = connect(settings.engines, settings.access)
         return _clients[key]
 
 

@@ -16,7 +16,6 @@ from gradebox import (
     GradeItem,
     InvalidRequest,
     Problem,
-    Seal,
     SubmissionResult,
     Verdict,
     extract_code,
@@ -59,7 +58,7 @@ class Grader:
 
     Args:
         engine: address of an engine, or several; None is GRADEBOX_ENGINE, and without that an embedded engine.
-        token: what the engine knows this client by; None is GRADEBOX_TOKEN.
+        token, ca_file, cert_file, key_file, tls: see AsyncClient; None is GRADEBOX_TOKEN, GRADEBOX_CA_FILE…
         timeout_s: seconds for one call, whatever it has to do; what has no result then has no reward.
         reward: `pass_rate` (passed test cases of those with a real verdict), or `all_passed` (1 or 0).
         min_seal: the weakest seal to accept; a test that needs a weaker one counts as not passed.
@@ -67,20 +66,8 @@ class Grader:
         extract: `extract(text, language=…, entry_point=…)` gives the program in an output, or None.
     """
 
-    def __init__(
-        self,
-        *,
-        engine: str | Sequence[str] | None = None,
-        token: str | None = None,
-        timeout_s: float | None = None,
-        reward: str | None = None,
-        min_seal: Seal | str | None = None,
-        no_program: float = 0.0,
-        extract: Extract = extract_code,
-    ) -> None:
-        self.settings = Settings.of(
-            engine=engine, token=token, timeout_s=timeout_s, reward=reward, min_seal=min_seal, no_program=no_program
-        )
+    def __init__(self, *, extract: Extract = extract_code, **settings: Any) -> None:
+        self.settings = Settings.of(**settings)
         self._extract = extract
         self._has_answered = False  # an engine, at some time
 
