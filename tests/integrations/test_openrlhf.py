@@ -45,7 +45,7 @@ def rollout(reward_url: Any, answer: str, label: Any) -> dict[str, Any]:
     """What OpenRLHF makes of one sample."""
     sampling = SimpleNamespace(max_tokens=512, logprobs=None)
     executor = SingleTurnAgentExecutor(reward_url)
-    return asyncio.run(executor.execute(PROMPT, label, sampling, 4096, Letters(), Says(answer + END)))  # type: ignore[no-any-return]
+    return asyncio.run(executor.execute(PROMPT, label, sampling, 4096, Letters(), Says(answer + END)))
 
 
 LABEL = '{"tests": ["assert add(1, 2) == 3", "assert add(2, 2) == 4"], "entry_point": "add"}'

@@ -39,7 +39,7 @@ def samples(**more: Any) -> list[Sample]:
 def test_one_sample_at_a_time(engine_in_environment: str) -> None:
     async def rewards() -> list[float]:
         label = json.dumps({"tests": TESTS, "entry_point": "add"})
-        return await asyncio.gather(*(load(PATH)(SimpleNamespace(), sample) for sample in samples(label=label)))
+        return list(await asyncio.gather(*(load(PATH)(SimpleNamespace(), each) for each in samples(label=label))))
 
     assert asyncio.run(rewards()) == SCORES
 

@@ -110,13 +110,14 @@ def trainer(
     return GRPOTrainer(model=model, args=config, reward_funcs=rewards, train_dataset=data, processing_class=tokenizer)
 
 
-def step(training: GRPOTrainer) -> dict[str, float]:
+def step(training: GRPOTrainer) -> dict[str, Any]:
     """One step; its line of the log, and in `moved` whether the parameters changed."""
     before = [parameter.detach().clone() for parameter in training.model.parameters()]
     training.train()
     after = list(training.model.parameters())
     moved = any(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
-    return next(entry for entry in training.state.log_history if "reward" in entry) | {"moved": moved}
+    log: dict[str, Any] = next(entry for entry in training.state.log_history if "reward" in entry)
+    return log | {"moved": moved}
 
 
 @pytest.mark.parametrize("kind", [ExecutionReward, AsyncExecutionReward])
@@ -166,7 +167,7 @@ def test_mixed_with_a_reward_model(server: Server) -> None:
         asked.append((prompts, programs))
         return [2.0] * len(programs)
 
-    columns = {"tests": [TESTS] * 4, "prompts": ["P"] * 4, "completions": ANSWERS}
+    columns: dict[str, Any] = {"tests": [TESTS] * 4, "prompts": ["P"] * 4, "completions": ANSWERS}
     mixed = ModelReward(scorer, execution_weight=0.25, engine=server.target, no_program=-1)
     assert mixed(**columns) == pytest.approx([1.75, 1.625, 1.5, -1])
     assert asked[0][0] == ["P"] * 3

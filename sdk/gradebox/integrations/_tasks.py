@@ -15,9 +15,10 @@ def problem_of(task: Any, **also: Any) -> Problem:
     """The problem that `task` says, with what is not None of `also` put in where the task says nothing of it.
 
     A task is a row of a problems file (`{"tests": [...], "entry_point": …}`), or only its tests: a list, one string
-    of Python, or `{"inputs": […], "outputs": […], "fn_name": …?, "assert_case": […]?}` as PRIME and verl have it (a
-    call's input is a line of JSON an argument). Each may be written as JSON. Arrays of numpy are lists, and fields
-    that are None are absent, as data sets in columns have them. The same task is the same object.
+    of Python with an assert in it, or columns as PRIME and verl have them (`{"inputs": […], "outputs": […],
+    "fn_name": …?}`, a call's input being a line of JSON an argument; `{"assert_case": […]}`). Each may be written as
+    JSON. Arrays of numpy are lists, and fields that are None are absent, as data sets in columns have them. The same
+    task is the same object.
 
     Raises InvalidRequest.
     """
@@ -30,6 +31,8 @@ def problem_of(task: Any, **also: Any) -> Problem:
         tests = _from_json(tests)
     if isinstance(tests, Mapping) and "tests" not in tests and not _is_test(tests):
         tests = _from_columns(tests, row)
+    if isinstance(tests, str) and "assert" not in tests:  # an answer to another kind of question, which would pass
+        raise InvalidRequest(f"a string of Python must assert something, not {tests[:40]!r}", "tests")
     row["tests"] = [tests] if isinstance(tests, str | Mapping) else tests
     if isinstance(row.get("limits"), str):
         row["limits"] = _from_json(row["limits"])
