@@ -4,13 +4,17 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-train demo test check stubs format clean soak load chaos fuzz test-cgroup2
+.PHONY: help setup setup-train setup-integrations demo test test-integrations check stubs format clean soak load chaos \
+  fuzz test-cgroup2
 
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.stamp-setup
 STAMP_SYSTEM := $(VENV)/.stamp-system
 STAMP_TRAIN := $(VENV)/.stamp-train
+VENV_RL := .venv-integrations
+PY_RL := $(VENV_RL)/bin/python
+STAMP_RL := $(VENV_RL)/.stamp-setup
 PYTHON ?= $(shell bash tests/checks/find_python.sh)
 DATA ?=
 
@@ -26,6 +30,7 @@ help:
 	@echo "make fuzz         the frame parser, the codec and the judge, guided by coverage (SECONDS=300)"
 	@echo "make test-cgroup2 the sandbox tests in a virtual machine with cgroup v2"
 	@echo "make setup-train  adds the trainer's packages (torch) to .venv"
+	@echo "make test-integrations  the adapters on the real RL frameworks, in .venv-integrations (torch, 6 GB)"
 
 setup: $(STAMP_SYSTEM) $(STAMP)
 
@@ -48,12 +53,28 @@ $(STAMP_TRAIN): $(STAMP) $(STAMP_SYSTEM)
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[engine,dev,trainer]'
 	@touch $@
 
+# The RL frameworks, for the tests of their adapters; with the engine, which those tests start.
+setup-integrations: $(STAMP_SYSTEM) $(STAMP_RL)
+
+$(STAMP_RL): pyproject.toml tests/integrations/requirements.txt tests/integrations/requirements-bare.txt
+	@if [ -z "$(PYTHON)" ]; then echo "gradebox needs Python 3.12: see make setup" >&2; exit 1; fi
+	[ -x $(PY_RL) ] || "$(PYTHON)" -m venv $(VENV_RL)
+	$(PY_RL) -m pip install --quiet --disable-pip-version-check -e '.[engine]' pytest pytest-asyncio \
+	  -r tests/integrations/requirements.txt
+	$(PY_RL) -m pip install --quiet --disable-pip-version-check --no-deps -r tests/integrations/requirements-bare.txt
+	@touch $@
+
 demo: setup
 	@$(VENV)/bin/gradebox demo $(if $(DATA),--data "$(DATA)")
 
 test: setup
 	$(PY) -m pytest tests/unit tests/fuzz tests/sandbox tests/attacks tests/e2e
 	@if [ -d tests/trainer ]; then $(MAKE) --no-print-directory setup-train && $(PY) -m pytest tests/trainer; fi
+	@$(MAKE) --no-print-directory test-integrations
+
+# Frameworks warn of each other; what warns of us is an error here, too.
+test-integrations: setup-integrations
+	$(PY_RL) -m pytest -o filterwarnings=$$'default\nerror:::gradebox.*' tests/integrations
 
 check: setup
 	$(PY) -m ruff check .

@@ -20,6 +20,7 @@ from gradebox._errors import (
     Overloaded,
     Unavailable,
 )
+from gradebox._extract import extract_code
 from gradebox._problems import (
     CallTest,
     Checker,
@@ -73,6 +74,7 @@ __all__ = [
     "Unavailable",
     "UnittestTest",
     "Verdict",
+    "extract_code",
 ]
 
 for _name in __all__:  # where users meet them, in tracebacks and reprs

@@ -26,12 +26,17 @@ HEAVY = (
     "ray",
     "rich",
     "structlog",
+    "starlette",
     "torch",
+    "transformers",
     "typer",
+    "uvicorn",
 )
 PROBE = f"""
 import sys
 import gradebox
+import gradebox.integrations, gradebox.integrations.trl, gradebox.integrations.verl
+import gradebox.integrations.openrlhf, gradebox.integrations.slime
 from gradebox_proto.v1 import grading_pb2, grading_pb2_grpc
 heavy = sorted(set({HEAVY!r}) & {{name.partition(".")[0] for name in sys.modules}})
 assert not heavy, f"import gradebox pulls in {{heavy}}"
@@ -42,6 +47,7 @@ assert not missing, f"gradebox.__all__ names what is not there: {{missing}}"
 # Everything that a user needs and that a careless build leaves out, since it is not Python.
 NEEDED = (
     "gradebox/__init__.py",
+    "gradebox/integrations/trl.py",
     "gradebox/py.typed",
     "gradebox_engine/cli/__init__.py",
     "gradebox_engine/samples/problems.jsonl",

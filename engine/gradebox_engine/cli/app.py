@@ -227,6 +227,45 @@ def serve(
 
 
 @app.command()
+def gateway(
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where to listen.")] = "127.0.0.1:8080",
+    engine: Engines = None,
+    workers: Workers = None,
+    reward: Annotated[
+        str, typer.Option(metavar="KIND", help="What /reward answers with: pass_rate or all_passed.")
+    ] = "pass_rate",
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds for one request.")] = 300.0,
+    token: Annotated[
+        str | None,
+        typer.Option("--token", envvar="GRADEBOX_TOKEN", help="For requests that bring none; best in the environment."),
+    ] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Reach the engines over TLS, with these authorities (PEM).")
+    ] = None,
+    cert_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The certificate to show to the engines (PEM).")
+    ] = None,
+    key_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The key of --cert-file (PEM).")] = None,
+) -> int:
+    """Serve SandboxFusion's HTTP API, and OpenRLHF's reward protocol (/reward), until SIGINT or SIGTERM.
+
+    A request's own token (Authorization: Bearer ...) goes on to the engines; they decide on it.
+    """
+    from gradebox_engine.cli import gateway as command
+
+    if engine and workers is not None:
+        raise BadArgument("--workers is for an embedded engine: it does not go with --engine")
+    return command.gateway(
+        listen=listen,
+        engines=tuple(engine or ()),
+        workers=workers,
+        reward=reward,
+        timeout_s=timeout,
+        access={"token": token, "ca_file": ca_file, "cert_file": cert_file, "key_file": key_file},
+    )
+
+
+@app.command()
 def doctor(
     tier: Annotated[
         str | None,
