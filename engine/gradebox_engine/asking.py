@@ -18,6 +18,8 @@ import grpc
 import structlog
 
 from gradebox_engine.cached import CachedGrading
+from gradebox_engine.calls import log_programs
+from gradebox_engine.config import EngineConfig
 from gradebox_engine.convert import InvalidSuite
 from gradebox_engine.delivery import Answer, Delivery
 from gradebox_engine.scheduler import Scheduler
@@ -67,12 +69,13 @@ class Asker:
     """
 
     def __init__(
-        self, scheduler: Scheduler, suites: Suites, cached: CachedGrading | None, max_program_bytes: int
+        self, scheduler: Scheduler, suites: Suites, cached: CachedGrading | None, config: EngineConfig
     ) -> None:
         self._scheduler = scheduler
         self._suites = suites
         self._cached = cached
-        self._max_program_bytes = max_program_bytes
+        self._max_program_bytes = config.max_program_bytes
+        self._log_programs = config.log_programs
         self._reading = asyncio.Semaphore(READING)
 
     async def one(self, delivery: Delivery, context: Any) -> None:
@@ -147,6 +150,8 @@ class Asker:
             raise InvalidSuite("first_index", f"with the programs above {_MAX_INDEX}")
         if len(request.programs) > MAX_PROGRAMS:
             raise InvalidSuite("programs", f"{len(request.programs)} are more than {MAX_PROGRAMS} in one request")
+        if self._log_programs:
+            log_programs(index, list(request.programs))
         pending: deque[tuple[int, bytes]] = deque()
         for source in request.programs:
             if len(source) > self._max_program_bytes:

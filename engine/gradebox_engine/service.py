@@ -15,11 +15,13 @@ import grpc
 from gradebox_engine.asking import Asker, error_detail, too_large
 from gradebox_engine.cache import Cache
 from gradebox_engine.cached import CachedGrading
+from gradebox_engine.calls import current_call, log_programs
 from gradebox_engine.config import EngineConfig
 from gradebox_engine.delivery import Delivery
+from gradebox_engine.metrics import Meter
 from gradebox_engine.scheduler import Scheduler
 from gradebox_engine.suites import Image, Suites
-from gradebox_engine.work import Call, Job
+from gradebox_engine.work import Job
 from gradebox_proto.v1 import grading_pb2 as wire
 from gradebox_proto.v1 import routing_pb2 as routed
 
@@ -36,6 +38,7 @@ class GradingService:
         image: Image,
         info: wire.InfoResponse,
         cache: Cache | None,
+        meter: Meter,
     ) -> None:
         self._scheduler = scheduler
         self._max_program_bytes = config.max_program_bytes
@@ -48,8 +51,10 @@ class GradingService:
         )
         self._stamp_bytes = self._stamp.SerializeToString()
         self._cache = cache
+        self._meter = meter
+        self._log_programs = config.log_programs
         cached = CachedGrading(cache, self._stamp_bytes) if cache is not None else None
-        self._asker = Asker(scheduler, self._suites, cached, config.max_program_bytes)
+        self._asker = Asker(scheduler, self._suites, cached, config)
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """What a gRPC server needs to serve this."""
@@ -77,7 +82,7 @@ class GradingService:
 
     async def grade(self, requests: AsyncIterator[routed.RoutedGradeRequest], context: Any) -> None:
         """Grade: one request, a stream of answers."""
-        delivery = Delivery(self._scheduler, self._stamp_bytes)
+        delivery = Delivery(self._scheduler, self._stamp_bytes, self._meter)
         with _beside(self._asker.one(delivery, context), delivery) as asking:
             while responses := await delivery.next():
                 for response in responses:
@@ -91,7 +96,7 @@ class GradingService:
         self, requests: AsyncIterator[routed.RoutedGradeBatchRequest], context: Any
     ) -> routed.RoutedGradeBatchResponse:
         """GradeBatch: the answers all at once, in the order of the requests."""
-        delivery = Delivery(self._scheduler, self._stamp_bytes)
+        delivery = Delivery(self._scheduler, self._stamp_bytes, self._meter)
         with _beside(self._asker.all(delivery, context), delivery) as asking:
             responses = await delivery.all()
             try:
@@ -102,7 +107,7 @@ class GradingService:
 
     async def grade_stream(self, requests: AsyncIterator[routed.RoutedGradeBatchRequest], context: Any) -> None:
         """GradeStream: reads as long as not too much is unanswered, writes as answers come."""
-        delivery = Delivery(self._scheduler, self._stamp_bytes)
+        delivery = Delivery(self._scheduler, self._stamp_bytes, self._meter)
         with _beside(self._asker.stream(delivery, requests), delivery) as asking:
             while responses := await delivery.next():
                 await context.write(routed.RoutedGradeBatchResponse(responses=responses))
@@ -121,10 +126,12 @@ class GradingService:
                 answered.set_result(results[0])
 
         job = None
+        if self._log_programs:
+            log_programs(0, [request.source])
         try:
             suite, data = self._suites.run_request(request)
             job = Job(
-                call=Call(),
+                call=current_call(),
                 suite=suite,
                 pending=deque([(0, data)]),
                 emit=emit,
@@ -139,6 +146,7 @@ class GradingService:
         finally:
             self._scheduler.cancel(job)
         response.engine.CopyFrom(self._stamp)
+        self._meter.run(job.call, response)
         return response
 
     async def info(self, request: wire.InfoRequest, context: Any) -> wire.InfoResponse:
@@ -170,5 +178,5 @@ async def _abort(context: Any, error: Exception) -> NoReturn:
     detail = error_detail(error)
     status = next(code for code in grpc.StatusCode if code.value[0] == detail.code)
     text = f"{detail.field}: {detail.message}" if detail.field else detail.message
-    await context.abort(status, text, ((ERROR_KEY, detail.SerializeToString()),))
+    await context.abort(status, text, (*context.trailing_metadata(), (ERROR_KEY, detail.SerializeToString())))
     raise AssertionError("abort raises")

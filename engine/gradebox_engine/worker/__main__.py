@@ -80,6 +80,7 @@ def _result(index: int, source: bytes, graded: Graded) -> wire.SubmissionResult:
             for o in graded.outcomes
         ],
         evidence=[cast("wire.Evidence", int(e)) for e in graded.evidence],
+        cpu_time_s=sum(outcome.cpu_time_s for outcome in graded.outcomes),
     )
     if rate is not None:
         result.pass_rate = rate
