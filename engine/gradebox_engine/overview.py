@@ -24,6 +24,8 @@ _HISTOGRAMS = {
     "worker": "gradebox_worker_chunk_seconds",
     "call": "gradebox_grpc_call_seconds",
 }
+# A stream lasts as long as its caller likes, and other calls grade nothing.
+_CALL_METHODS = frozenset({"", "Grade", "GradeBatch", "Run"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +224,11 @@ def _gauge(name: str, text: str, value: float, **labels: str) -> Family:
 
 
 def _buckets(families: list[Family], histogram: str) -> dict[float, float]:
-    return {float(key[0]): count for key, count in by(families, f"{histogram}_bucket", "le").items()}
+    counts: dict[float, float] = {}
+    for (bound, method), count in by(families, f"{histogram}_bucket", "le", "method").items():
+        if method in _CALL_METHODS:
+            counts[float(bound)] = counts.get(float(bound), 0.0) + count
+    return counts
 
 
 def _quantile(cumulative: dict[float, float], share: float) -> float | None:

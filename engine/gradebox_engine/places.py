@@ -24,7 +24,7 @@ class AtWork(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WorkerView:
-    """One place of the pool, and whoever works there. `graded` and restarts are since the engine's start."""
+    """One place of the pool, and whoever works there. `graded` and restarts are since its front's start."""
 
     number: int
     state: WorkerState

@@ -5,7 +5,7 @@
 const EVERY_MS = 2000;
 const VERDICTS = ["PASSED", "WRONG_ANSWER", "RUNTIME_ERROR", "COMPILE_ERROR", "TIME_LIMIT", "MEMORY_LIMIT",
   "OUTPUT_LIMIT", "SKIPPED", "ENGINE_ERROR"];
-const STAGES = [["queue", "wait in the queue"], ["worker", "piece of work of a worker"], ["call", "whole call"]];
+const STAGES = [["queue", "wait in the queue"], ["worker", "work on a few programs"], ["call", "whole call"]];
 const drawn = {};
 
 function h(tag, attributes, ...children) {
@@ -32,6 +32,7 @@ function draw(id, data, build) {
 }
 
 const count = (n) => Math.round(n).toLocaleString("en");
+const several = (n, one, more) => count(n) + " " + (n === 1 ? one : more);
 const nothing = (text) => h("p", { class: "nothing" }, text);
 
 function short(n) {
@@ -70,7 +71,8 @@ function table(heads, rows, attributes) {
   return h("div", { class: "scroll" }, h("table", attributes || {}, h("thead", {}, head), h("tbody", {}, ...rows)));
 }
 
-const cell = (text, numeric) => h("td", { class: numeric ? "n" : "words" }, text);
+const cell = (text, numeric) => h("td", { class: numeric ? "n" : "word" }, text);
+const words = (text) => h("td", { class: "words" }, text);
 
 function status(kind, text) {
   const pill = document.getElementById("status");
@@ -84,15 +86,15 @@ function numbers(state) {
   const failed = state.verdicts.ENGINE_ERROR || 0;
   const fronts = state.fronts;
   const list = [
-    [short(state.rates.submissions), "programs / s, last minute"],
+    [short(state.rates.submissions), "programs / s, 1 min"],
     [short(state.queue.programs), "queued, " + bytes(state.queue.bytes)],
     [short(state.queue.in_flight), "in flight"],
     [busy + " / " + state.workers.length, "workers busy"],
-    [state.rates.cpu_s.toFixed(1), "cores used by programs"],
+    [state.rates.cpu_s.toFixed(1), "cores for programs"],
     cache ? [percent(cache.hits, cache.hits + cache.misses), "from cache, " + short(cache.entries) + " kept"] : ["off", "cache"],
     [short(failed), "ENGINE_ERROR", failed > 0],
   ];
-  if (fronts.wanted > 1) list.push([fronts.seen - fronts.silent + " / " + fronts.wanted, "fronts, " + count(fronts.restarts) + " restarts", fronts.seen - fronts.silent < fronts.wanted]);
+  if (fronts.wanted > 1) list.push([fronts.seen - fronts.silent + " / " + fronts.wanted, "fronts, " + several(fronts.restarts, "restart", "restarts"), fronts.seen - fronts.silent < fronts.wanted]);
   return list.map(([value, text, bad]) => h("div", bad ? { class: "bad" } : {}, h("b", {}, value), h("span", {}, text)));
 }
 
@@ -125,9 +127,9 @@ function workers(list) {
   const tile = (worker) => {
     const restarts = worker.worker_restarts + worker.jail_restarts;
     return h("div", { class: "tile " + worker.state.replace(" ", "-") },
-      h("b", {}, worker.number + " " + worker.state),
-      h("span", {}, count(worker.graded) + " graded" + (worker.programs ? ", has " + worker.programs : "")),
-      restarts ? h("span", {}, worker.worker_restarts + " new processes, " + worker.jail_restarts + " new jails") : null);
+      h("b", {}, worker.number + " " + worker.state + (worker.programs ? " with " + worker.programs : "")),
+      h("span", {}, count(worker.graded) + " graded"),
+      restarts ? h("span", {}, several(restarts, "restart", "restarts")) : null);
   };
   return h("div", { class: "tiles" }, ...list.map(tile));
 }
@@ -144,8 +146,8 @@ function verdicts(counts) {
 }
 
 function latency(stages) {
-  const rows = STAGES.map(([key, text]) => h("tr", {}, cell(text), cell(duration(stages[key].p50), true), cell(duration(stages[key].p95), true)));
-  return table([["", false], ["half", true], ["95 %", true]], rows);
+  const rows = STAGES.map(([key, text]) => h("tr", {}, words(text), cell(duration(stages[key].p50), true), cell(duration(stages[key].p95), true)));
+  return table([["", false], ["median", true], ["95 %", true]], rows);
 }
 
 function calls(list) {
@@ -156,7 +158,7 @@ function calls(list) {
 
 function tenants(list) {
   if (!list.length) return nothing("nobody has called yet");
-  const rows = list.map((one) => h("tr", {}, cell(one.tenant || "(no name)"), cell(short(one.submissions), true),
+  const rows = list.map((one) => h("tr", {}, words(one.tenant || "(no name)"), cell(short(one.submissions), true),
     cell(short(one.in_flight), true), cell(short(one.cpu_s) + " s", true), cell(short(one.engine_errors), true)));
   return table([["tenant", false], ["programs", true], ["in flight", true], ["CPU", true], ["ENGINE_ERROR", true]], rows);
 }
@@ -164,7 +166,7 @@ function tenants(list) {
 function errors(list) {
   if (!list.length) return nothing("none");
   const rows = list.map((one) => h("tr", { class: "level-" + one.level }, cell(one.time.slice(0, 19).replace("T", " ")),
-    cell(one.level), cell(one.event), cell(one.detail + (one.front ? " (front " + one.front + ")" : ""))));
+    cell(one.level), cell(one.event), words(one.detail + (one.front ? " (front " + one.front + ")" : ""))));
   return table([["time, UTC", false], ["level", false], ["what", false], ["why", false]], rows);
 }
 
@@ -172,12 +174,13 @@ function show(state) {
   const facts = state.facts;
   status(state.readiness.ready ? "good" : "bad", state.readiness.ready ? "ready" : "not ready: " + state.readiness.reason);
   const about = ["up " + span(state.now_s - state.started_s)];
-  if (facts) about.unshift("version " + facts.version, "tier " + facts.tier, "image " + facts.image);
-  draw("about", about.join(" · "), (text) => text);
+  if (facts) about.unshift("version " + facts.version, "image " + facts.image.replace(/(sha256:.{12}).*/, "$1…"));
+  draw("about", [about.join(" · "), facts ? facts.image : ""], ([text, image]) => h("span", { title: image }, text));
+  draw("tier", facts ? "tier " + facts.tier : "", (text) => text);
   document.getElementById("numbers").replaceChildren(...numbers(state));
   draw("throughput", state.history.map((point) => [point[0], point[1]]), (points) => chart(points, "programs a second"));
   draw("queue", state.history.map((point) => [point[0], point[2]]), (points) => chart(points, "programs"));
-  draw("restarts", state.restarts, (restarts) => count(restarts.workers) + " restarts, " + count(restarts.jails) + " new jails");
+  draw("restarts", state.restarts, (restarts) => "restarts: " + several(restarts.workers, "process", "processes") + ", " + several(restarts.jails, "jail", "jails"));
   draw("workers", state.workers, workers);
   draw("verdicts", state.verdicts, verdicts);
   draw("latency", state.latency_s, latency);
