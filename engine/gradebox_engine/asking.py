@@ -19,6 +19,8 @@ import grpc
 import structlog
 
 from gradebox_engine.cached import CachedGrading
+from gradebox_engine.calls import log_programs
+from gradebox_engine.config import EngineConfig
 from gradebox_engine.convert import InvalidSuite
 from gradebox_engine.delivery import Answer, Delivery
 from gradebox_engine.idempotency import Keyed, KeyedRequests, Superseded
@@ -75,13 +77,14 @@ class Asker:
         suites: Suites,
         cached: CachedGrading | None,
         keyed: KeyedRequests,
-        max_program_bytes: int,
+        config: EngineConfig,
     ) -> None:
         self._scheduler = scheduler
         self._keyed = keyed
         self._suites = suites
         self._cached = cached
-        self._max_program_bytes = max_program_bytes
+        self._max_program_bytes = config.max_program_bytes
+        self._log_programs = config.log_programs
         self._reading = asyncio.Semaphore(READING)
 
     async def one(self, delivery: Delivery, context: Any) -> None:
@@ -155,6 +158,8 @@ class Asker:
             raise InvalidSuite("first_index", f"with the programs above {_MAX_INDEX}")
         if len(request.programs) > MAX_PROGRAMS:
             raise InvalidSuite("programs", f"{len(request.programs)} are more than {MAX_PROGRAMS} in one request")
+        if self._log_programs:
+            log_programs(request.first_index, list(request.programs))
         keyed = None
         if request.idempotency_key:
             digest = _digest(request, suite)

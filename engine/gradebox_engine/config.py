@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import DirectoryPath, Field, ValidationError
+from pydantic import AliasChoices, DirectoryPath, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -50,6 +50,22 @@ class EngineConfig(BaseSettings):
     require_tier: Tier | None = None  # None: what an ordinary user can have, but nothing less than `full` as root
     embedded: bool = False  # ends with the process that holds the other end of stdin
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_programs: bool = False  # the text of programs goes into the log, too
+    http: str | None = Field(None, pattern=r"^.*:\d+$")  # HOST:PORT of the live page, of metrics and of probes
+    # Where spans go, http://HOST:4317 (OTLP over gRPC). None: nowhere.
+    otel_endpoint: str | None = Field(
+        None,
+        validation_alias=AliasChoices(
+            "otel_endpoint",
+            "GRADEBOX_OTEL_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+        ),
+    )
+    otel_service_name: str = Field(
+        "gradebox",
+        validation_alias=AliasChoices("otel_service_name", "GRADEBOX_OTEL_SERVICE_NAME", "OTEL_SERVICE_NAME"),
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from gradebox_engine.calls import current_call
+from gradebox_engine.metrics import Meter
 from gradebox_engine.queue import UNCOLLECTED_MAX_BYTES
 from gradebox_engine.scheduler import Scheduler
-from gradebox_engine.work import Call, Job
+from gradebox_engine.work import Job
 from gradebox_proto.v1 import routing_pb2 as routed
 
 GATHER_RESULTS = 32
@@ -30,10 +32,11 @@ class Answer:
 
 
 class Delivery:
-    """What one call is still to be told. `stamp` is a serialized EngineStamp."""
+    """What one call is still to be told. `stamp` is a serialized EngineStamp; `meter` hears of every result."""
 
-    def __init__(self, scheduler: Scheduler, stamp: bytes) -> None:
-        self.call = Call()
+    def __init__(self, scheduler: Scheduler, stamp: bytes, meter: Meter) -> None:
+        self.call = current_call()
+        self._meter = meter
         self._scheduler = scheduler
         self._stamp = stamp
         self._open: dict[Answer, None] = {}  # opened, and not taken in full
@@ -62,6 +65,8 @@ class Delivery:
         """Results of a request, from its job; it is done when it was asked in full and its job has no more."""
         answer.results += results
         self._count += len(results)
+        if results:
+            self._meter.results(self.call, results)
         if answer.asked and (answer.job is None or answer.job.unfinished == 0):
             self._done(answer)
         self._list(answer)

@@ -11,8 +11,9 @@ connection to one of them.
   mistake. So the supervisor binds it first, and alone (see `Claim`). It never listens, so no connection
   ever reaches it, and the port is its own also while a front is being replaced.
 - Lifelines: a front's stdin is one end of a socket pair. The supervisor holds the other; end of file,
-  however the supervisor went, ends the front, and with it its workers and their jails. The front writes
-  one byte to it when it serves. It also looks whether its parent is still the same.
+  however the supervisor went, ends the front, and with it its workers and their jails. The front says
+  on it when it serves, and how it fares (see reporting). It also looks whether its parent is still the same.
+- HTTP, where it is asked for, is served here, of what the fronts say of themselves.
 - Ends: SIGTERM and SIGINT are passed on; fronts finish the calls under way as a single one does. One
   that takes too long is killed, and its workers see end of file.
 - Faults: a front that ends by itself is replaced, later and later as long as new ones end before they
@@ -32,10 +33,15 @@ from typing import Self
 import structlog
 
 from gradebox_engine.config import EngineConfig
+from gradebox_engine.overview import Overview
+from gradebox_engine.recent import Recent
+from gradebox_engine.reporting import MAX_LINE_BYTES, SERVES
+from gradebox_engine.snapshot import from_line
 from gradebox_engine.tier import Tier
 
 STOP_TIMEOUT_S = 20.0  # longer than a front takes for calls under way and for its workers
 _WILDCARDS = ("", "0.0.0.0", "[::]")  # for each of them, gRPC listens on IPv4 and IPv6
+LAST_WORDS_S = 1.0  # for what a front that has ended still had to say
 RESTART_MIN_S, RESTART_MAX_S = 0.1, 5.0
 _log = structlog.get_logger("fronts")
 
@@ -113,26 +119,37 @@ class Claim:
         self.close()
 
 
-def supervise(config: EngineConfig, tier: Tier) -> int:
+def supervise(config: EngineConfig, tier: Tier, recent: Recent) -> int:
     """Runs the fronts of a configuration that is complete, until SIGINT or SIGTERM.
 
     Returns 0, or 1 when a front had to be killed. Raises RuntimeError when the engine cannot work.
     """
     with Claim(config.listen) as claim:
-        return asyncio.run(_Supervisor(config.model_copy(update={"listen": claim.address}), tier).run())
+        return asyncio.run(_Supervisor(config.model_copy(update={"listen": claim.address}), tier, recent).run())
 
 
 class _Supervisor:
     """The fronts' processes."""
 
-    def __init__(self, config: EngineConfig, tier: Tier) -> None:
+    def __init__(self, config: EngineConfig, tier: Tier, recent: Recent) -> None:
+        assert config.fronts is not None
         self._config = config
+        self._overview = Overview(config.fronts, recent)
         self._tier = tier
         self._stopping = asyncio.Event()
         self._has_served = False
         self._was_killed = False
 
     async def run(self) -> int:
+        """See supervise."""
+        if self._config.http is None:
+            return await self._run_fronts()
+        from gradebox_engine.http.server import bind, serve_http  # dear, and for those alone who ask for it
+
+        async with serve_http(bind(self._config.http), self._overview):
+            return await self._run_fronts()
+
+    async def _run_fronts(self) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stopping.set)
@@ -167,7 +184,7 @@ class _Supervisor:
         try:
             ours, theirs = socket.socketpair()
             with theirs:
-                reader, writer = await asyncio.open_connection(sock=ours)
+                reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_LINE_BYTES)
                 process = await asyncio.create_subprocess_exec(
                     *(sys.executable, "-P", "-m", "gradebox_engine.server"),
                     *(self._config.model_dump_json(), self._tier, json.dumps(asdict(share))),
@@ -180,20 +197,35 @@ class _Supervisor:
             _log.error("no front can be started", front=share.number, reason=str(error))
             return 1, False
         ended = asyncio.create_task(process.wait())
-        serves = asyncio.create_task(reader.read(1))
+        serves = asyncio.Event()
+        hearing = asyncio.create_task(self._hear(reader, serves))
         stopping = asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait({ended, serves, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            served = serves.done() and serves.result() != b""
-            self._has_served = self._has_served or served
             await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not ended.done():
                 await self._end(process, ended)
-            return await ended, served
+            status = await ended
+            await asyncio.wait({hearing}, timeout=LAST_WORDS_S)
+            return status, serves.is_set()
         finally:
-            for task in (serves, stopping):
+            for task in (hearing, stopping):
                 task.cancel()
             writer.close()
+            self._overview.lost(share.number)
+
+    async def _hear(self, reader: asyncio.StreamReader, serves: asyncio.Event) -> None:
+        """What a front says, until it is gone."""
+        try:
+            while (line := await reader.readline()).endswith(b"\n"):
+                if line == SERVES:
+                    serves.set()
+                    self._has_served = True
+                else:
+                    await self._overview.update(from_line(line))
+        except OSError:
+            pass
+        except ValueError as error:
+            _log.error("a front says what cannot be read", reason=str(error)[:300])
 
     async def _end(self, process: asyncio.subprocess.Process, ended: "asyncio.Task[int]") -> None:
         with contextlib.suppress(ProcessLookupError):

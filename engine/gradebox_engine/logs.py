@@ -1,4 +1,7 @@
-"""The engine's log: JSON lines to stderr. What is logged never holds text of programs or tests."""
+"""The engine's log: JSON lines to stderr. What is logged never holds text of programs or tests.
+
+But for those of `log_programs`, for who asks for them.
+"""
 
 import contextlib
 import io
@@ -8,14 +11,21 @@ from typing import TextIO, cast
 
 import structlog
 
+from gradebox_engine.recent import Recent
 
-def configure_logging(level: str, front: int = 0) -> None:
-    """To be called once a process. front: the number of this front where there are several, to stand in each line."""
+
+def configure_logging(level: str, front: int = 0) -> Recent:
+    """To be called once a process. front: the number of this front where there are several, to stand in each line.
+
+    Returns what keeps the last errors.
+    """
+    recent = Recent()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
+            recent,
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
@@ -25,6 +35,7 @@ def configure_logging(level: str, front: int = 0) -> None:
     )
     if front:
         structlog.contextvars.bind_contextvars(front=front)
+    return recent
 
 
 class _Stderr(io.TextIOBase):

@@ -32,6 +32,7 @@ from typing import Any
 
 import structlog
 
+from gradebox_engine.places import Place, WorkerState, WorkerView
 from gradebox_engine.scheduler import Scheduler
 from gradebox_engine.work import Chunk, Worker
 from gradebox_proto.v1 import grading_pb2 as wire
@@ -61,10 +62,13 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._start_timer: asyncio.TimerHandle | None = None
         self.process = process
+        self.pid = process.pid
         self.worker: Worker | None = None
         self.hello: dict[str, Any] | None = None
         self.reason = ""
         self.is_replacing = False  # its jail: it has begun nothing since it said so
+        self.jails_replaced = 0
+        self.graded = 0
         self.lost = asyncio.Event()
 
     # --- asyncio.Protocol -----------------------------------------------------------------------
@@ -123,6 +127,20 @@ class _Connection(asyncio.Protocol):
         self.reason = self.reason or reason
         self.process.kill()
 
+    # --- AtWork ---------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> WorkerState:
+        if self.worker is None:
+            return "starting"
+        if self.is_replacing:
+            return "new jail"
+        return "busy" if self.worker.chunks else "idle"
+
+    @property
+    def programs(self) -> int:
+        return sum(len(chunk.programs) for chunk in self.worker.chunks) if self.worker is not None else 0
+
     # --- inside ---------------------------------------------------------------------------------
 
     def why(self) -> str:
@@ -165,6 +183,7 @@ class _Connection(asyncio.Protocol):
                     return
                 _log.warning("jail died", pid=self.process.pid, reason=fault["message"])
                 self.is_replacing = True
+                self.jails_replaced += 1
                 self._scheduler.on_fault(self.worker, fault["job"], fault["message"])
 
     def _hello(self, payload: bytes) -> None:
@@ -177,6 +196,7 @@ class _Connection(asyncio.Protocol):
     def _graded(self, response: routed.RoutedGradeResponse) -> None:
         assert self.worker is not None
         self.is_replacing = False
+        self.graded += len(response.results)
         number = int(response.request_id)
         results = []
         for data in response.results:
@@ -210,7 +230,7 @@ class Pool:
     ) -> None:
         self.scheduler = scheduler
         self.hello: dict[str, Any] = {}
-        self._places = range(first_index, first_index + size)
+        self._places = {place: Place(place + 1) for place in range(first_index, first_index + size)}
         self._config = config
         self._command = tuple(command)
         self._tasks: list[asyncio.Task[None]] = []
@@ -239,6 +259,10 @@ class Pool:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
+    def view(self) -> list[WorkerView]:
+        """Its workers as they are now."""
+        return [place.view() for place in self._places.values()]
+
     def on_hello(self, connection: _Connection) -> None:
         """A worker is ready."""
         assert connection.hello is not None
@@ -262,6 +286,7 @@ class Pool:
                 self.scheduler.remove_worker(connection.worker, None if connection.is_replacing else reason)
             status = await self._end(connection.process)
             del self._connections[place]
+            self._places[place].ends()
             if self._stopping.is_set():
                 return
             _log.error("worker ended", pid=connection.process.pid, status=status, reason=connection.why())
@@ -289,6 +314,7 @@ class Pool:
                 raise
         ours.setblocking(False)
         connection = self._connections[place] = _Connection(self, process)
+        self._places[place].begins(connection)
         loop = asyncio.get_running_loop()
         await loop.create_connection(lambda: connection, sock=ours)
         return connection

@@ -22,7 +22,7 @@ import time
 from collections.abc import Sequence
 
 from gradebox_engine.queue import Queue
-from gradebox_engine.work import Call, Chunk, Failures, Job, NoWorkers, Worker, WorkerLink
+from gradebox_engine.work import Call, Chunk, Failures, Job, NoWorkers, Observer, Worker, WorkerLink
 
 CHUNK_TARGET_S = 0.05
 CHUNK_MAX_PROGRAMS = 16
@@ -42,8 +42,9 @@ SUITES_PER_WORKER = 48  # fewer than a worker remembers
 class Scheduler:
     """Chunks, workers, retries; see the module's text. `max_programs` and `max_bytes` bound the queue."""
 
-    def __init__(self, *, max_programs: int, max_bytes: int) -> None:
+    def __init__(self, *, max_programs: int, max_bytes: int, observer: Observer | None = None) -> None:
         self._queue = Queue(max_programs=max_programs, max_bytes=max_bytes)
+        self._observer = observer
         self._sequence = 0
         self._workers: dict[Worker, None] = {}
         self._cost_s = COST_GUESS_S
@@ -56,6 +57,7 @@ class Scheduler:
         if self._unusable is not None and not self._workers:
             raise NoWorkers(self._unusable)
         self._queue.put(job)
+        job.waits_since_s = time.monotonic()
         self._pump()
 
     async def room(self) -> None:
@@ -92,6 +94,11 @@ class Scheduler:
     def workers(self) -> int:
         """How many workers are ready."""
         return len(self._workers)
+
+    @property
+    def queued(self) -> tuple[int, int]:
+        """What waits: programs, and bytes."""
+        return self._queue.programs, self._queue.bytes
 
     def add_worker(self, link: WorkerLink) -> Worker:
         """A worker is ready for work."""
@@ -225,6 +232,9 @@ class Scheduler:
         chunk.started_s = time.monotonic() if not worker.chunks else 0.0
         worker.chunks.append(chunk)
         job.call.virtual_s += chunk.estimate_s
+        if job.waits_since_s and self._observer is not None:
+            self._observer.waited(job.call, job.waits_since_s, time.monotonic())
+            job.waits_since_s = 0.0
         worker.link.send(chunk, with_suite=not known)
 
     def _cut(self, job: Job) -> tuple[Chunk, Worker | None]:
@@ -266,6 +276,8 @@ class Scheduler:
         if worker.chunks and not worker.chunks[0].started_s:
             worker.chunks[0].started_s = time.monotonic()
         spent_s = self._charge(chunk, more_s)
+        if chunk.started_s and self._observer is not None:
+            self._observer.worked(chunk.job.call, chunk.started_s, time.monotonic(), chunk.size)
         if chunk.started_s and not chunk.programs and not chunk.job.closed:
             cost_s, suite = spent_s / chunk.size, chunk.job.suite
             if suite.cost_s is None:

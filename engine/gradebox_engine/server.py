@@ -23,15 +23,21 @@ import structlog
 
 from gradebox_engine import fronts, tier
 from gradebox_engine.cache import Cache, check_cache, open_cache
+from gradebox_engine.calls import CallObserver
 from gradebox_engine.config import EngineConfig
 from gradebox_engine.convert import limits_to_wire
 from gradebox_engine.fronts import Share
 from gradebox_engine.limits import Limits
 from gradebox_engine.logs import configure_logging
+from gradebox_engine.metrics import Meter
 from gradebox_engine.pool import Pool
+from gradebox_engine.readiness import readiness
+from gradebox_engine.recent import Recent
+from gradebox_engine.reporting import SERVES, Lifeline, View
 from gradebox_engine.scheduler import Scheduler
 from gradebox_engine.service import GradingService
 from gradebox_engine.suites import Image
+from gradebox_engine.tracing import Tracing, open_tracing
 from gradebox_proto.v1 import grading_pb2 as wire
 
 STOP_GRACE_S = 5.0  # for calls under way, when the engine is asked to end
@@ -47,7 +53,7 @@ def run_server(config: EngineConfig) -> int:
 
     Raises TierMissing, before anything is started, when the machine gives less than the configuration asks for.
     """
-    configure_logging(config.log_level)
+    recent = configure_logging(config.log_level)
     chosen = tier.choose(config.require_tier)
     if chosen.warning:
         _log.warning(chosen.warning)
@@ -56,8 +62,8 @@ def run_server(config: EngineConfig) -> int:
     try:
         if config.fronts > 1:
             check_cache(config)
-            return fronts.supervise(config, chosen.tier)
-        asyncio.run(_serve(config, chosen.tier, Share(1, 1, 0, config.workers)))
+            return fronts.supervise(config, chosen.tier, recent)
+        asyncio.run(_serve(config, chosen.tier, Share(1, 1, 0, config.workers), recent))
     except RuntimeError as error:  # no worker starts; the address is taken; the cache's file is something else
         _log.error("cannot serve", reason=str(error))
         return 1
@@ -68,16 +74,16 @@ def main() -> int:
     """Runs one of several fronts. Returns 0, or 1 when it cannot work or cannot listen."""
     config_json, of_tier, share_json = sys.argv[1:]
     config, share = EngineConfig(**json.loads(config_json)), Share(**json.loads(share_json))
-    configure_logging(config.log_level, share.number)
+    recent = configure_logging(config.log_level, share.number)
     try:
-        asyncio.run(_serve(config, cast(tier.Tier, of_tier), share))
+        asyncio.run(_serve(config, cast(tier.Tier, of_tier), share, recent))
     except RuntimeError as error:
         _log.error("cannot serve", reason=str(error))
         return 1
     return 0
 
 
-async def _serve(config: EngineConfig, of_tier: tier.Tier, share: Share) -> None:
+async def _serve(config: EngineConfig, of_tier: tier.Tier, share: Share, recent: Recent) -> None:
     stop, orphaned = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -88,10 +94,14 @@ async def _serve(config: EngineConfig, of_tier: tier.Tier, share: Share) -> None
         loop.add_reader(0, _lifeline, orphaned)
         owner = asyncio.create_task(_watch_owner(orphaned, stop))
 
+    lifeline = Lifeline() if share.fronts > 1 else None
+    tracing = open_tracing(config)
     cache = open_cache(config, share.fronts)
+    meter = Meter()
     scheduler = Scheduler(
         max_programs=max(1, config.max_queued_programs // share.fronts),
         max_bytes=max(1, config.max_queued_bytes // share.fronts),
+        observer=meter,
     )
     settings = {
         "image": config.image,
@@ -101,18 +111,21 @@ async def _serve(config: EngineConfig, of_tier: tier.Tier, share: Share) -> None
         "tier": of_tier,
     }
     pool = Pool(scheduler, size=share.workers, first_index=share.first_worker, config=settings)
+    meter.watch(scheduler, pool, cache)
+    shows = contextlib.AsyncExitStack()
     starting = asyncio.create_task(pool.start())
     ended = asyncio.create_task(stop.wait())
     server = None
     try:
+        view = View(config, of_tier, pool, meter, recent, lambda: readiness(scheduler.workers, ending=stop.is_set()))
+        await shows.enter_async_context(view.shown(share.number, lifeline))
         await asyncio.wait({starting, ended}, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
             await starting
-            server = await listen(config, scheduler, pool, cache, share)
+            server = await listen(config, scheduler, pool, cache, share, meter, tracing)
             _log.info("serving", listen=config.listen, workers=share.workers, tier=of_tier)
-            if share.fronts > 1:
-                with contextlib.suppress(OSError):  # it may have gone
-                    os.write(0, b"s")
+            if lifeline is not None:
+                await lifeline.send(SERVES)
             await stop.wait()
     finally:
         if server is not None:
@@ -120,6 +133,9 @@ async def _serve(config: EngineConfig, of_tier: tier.Tier, share: Share) -> None
         await pool.stop()
         if cache is not None:
             await cache.close()
+        if tracing is not None:
+            await asyncio.to_thread(tracing.close)
+        await shows.aclose()
         if config.embedded and config.listen.startswith("unix:"):
             _remove_socket(config.listen.removeprefix("unix:"))
         for task in (starting, ended, *([owner] if has_owner else [])):
@@ -130,7 +146,13 @@ async def _serve(config: EngineConfig, of_tier: tier.Tier, share: Share) -> None
 
 
 async def listen(
-    config: EngineConfig, scheduler: Scheduler, pool: Pool, cache: Cache | None = None, share: Share | None = None
+    config: EngineConfig,
+    scheduler: Scheduler,
+    pool: Pool,
+    cache: Cache | None = None,
+    share: Share | None = None,
+    meter: Meter | None = None,
+    tracing: Tracing | None = None,
 ) -> grpc.aio.Server:
     """Serves on the configured address, for a pool that has started. Raises RuntimeError."""
     name, _, digest = pool.hello["image"].partition("@")
@@ -148,7 +170,9 @@ async def listen(
         front=share.number if share else 1,
     )
     several = share is not None and share.fronts > 1
+    meter = meter or Meter()
     server = grpc.aio.server(
+        interceptors=[CallObserver(meter, tracing, all_lines=config.log_level == "debug")],
         options=[
             ("grpc.max_receive_message_length", config.max_message_bytes),
             ("grpc.max_send_message_length", -1),
@@ -156,9 +180,9 @@ async def listen(
             ("grpc.keepalive_timeout_ms", 20_000),
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
             ("grpc.so_reuseport", int(several)),  # else, a second engine on the same port is a mistake
-        ]
+        ],
     )
-    server.add_generic_rpc_handlers((GradingService(config, scheduler, image, info, cache).handlers(),))
+    server.add_generic_rpc_handlers((GradingService(config, scheduler, image, info, cache, meter).handlers(),))
     server.add_insecure_port(config.listen)
     await server.start()
     return server

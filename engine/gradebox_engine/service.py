@@ -17,12 +17,14 @@ import grpc
 from gradebox_engine.asking import Asker, error_detail, too_large
 from gradebox_engine.cache import Cache
 from gradebox_engine.cached import CachedGrading
+from gradebox_engine.calls import current_call, log_programs
 from gradebox_engine.config import EngineConfig
 from gradebox_engine.delivery import Delivery
 from gradebox_engine.idempotency import KeyedRequests
+from gradebox_engine.metrics import Meter
 from gradebox_engine.scheduler import Scheduler
 from gradebox_engine.suites import Image, Suites
-from gradebox_engine.work import Call, Job
+from gradebox_engine.work import Job
 from gradebox_proto.v1 import grading_pb2 as wire
 from gradebox_proto.v1 import routing_pb2 as routed
 
@@ -39,6 +41,7 @@ class GradingService:
         image: Image,
         info: wire.InfoResponse,
         cache: Cache | None,
+        meter: Meter,
     ) -> None:
         self._scheduler = scheduler
         self._max_program_bytes = config.max_program_bytes
@@ -51,9 +54,11 @@ class GradingService:
         )
         self._stamp_bytes = self._stamp.SerializeToString()
         self._cache = cache
+        self._meter = meter
+        self._log_programs = config.log_programs
         cached = CachedGrading(cache, self._stamp_bytes) if cache is not None else None
         self._keyed = KeyedRequests(scheduler)
-        self._asker = Asker(scheduler, self._suites, cached, self._keyed, config.max_program_bytes)
+        self._asker = Asker(scheduler, self._suites, cached, self._keyed, config)
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """What a gRPC server needs to serve this."""
@@ -84,7 +89,7 @@ class GradingService:
 
     async def grade(self, requests: AsyncIterator[routed.RoutedGradeRequest], context: Any) -> None:
         """Grade: one request, a stream of answers."""
-        delivery = Delivery(self._scheduler, self._stamp_bytes)
+        delivery = Delivery(self._scheduler, self._stamp_bytes, self._meter)
         with _beside(self._asker.one(delivery, context), delivery, context) as asking:
             while responses := await delivery.next():
                 for response in responses:
@@ -98,7 +103,7 @@ class GradingService:
         self, requests: AsyncIterator[routed.RoutedGradeBatchRequest], context: Any
     ) -> routed.RoutedGradeBatchResponse:
         """GradeBatch: the answers all at once, in the order of the requests."""
-        delivery = Delivery(self._scheduler, self._stamp_bytes)
+        delivery = Delivery(self._scheduler, self._stamp_bytes, self._meter)
         with _beside(self._asker.all(delivery, context), delivery, context) as asking:
             responses = await delivery.all()
             try:
@@ -109,7 +114,7 @@ class GradingService:
 
     async def grade_stream(self, requests: AsyncIterator[routed.RoutedGradeBatchRequest], context: Any) -> None:
         """GradeStream: reads as long as not too much is unanswered, writes as answers come."""
-        delivery = Delivery(self._scheduler, self._stamp_bytes)
+        delivery = Delivery(self._scheduler, self._stamp_bytes, self._meter)
         with _beside(self._asker.stream(delivery, requests), delivery, context) as asking:
             while responses := await delivery.next():
                 await context.write(routed.RoutedGradeBatchResponse(responses=responses))
@@ -127,7 +132,9 @@ class GradingService:
             if not answered.done():  # a caller that has just gone: its job is cancelled in a moment
                 answered.set_result(results[0])
 
-        call, keyed = Call(), None
+        call, keyed = current_call(), None
+        if self._log_programs:
+            log_programs(0, [request.source])
         try:
             key, request.idempotency_key = request.idempotency_key, ""
             suite, data = self._suites.run_request(request)
@@ -161,11 +168,12 @@ class GradingService:
             else:
                 self._keyed.leave(keyed, answered, context.time_remaining())
         response.engine.CopyFrom(self._stamp)
+        self._meter.run(job.call, response)
         return response
 
     async def abandon(self, request: wire.AbandonRequest, context: Any) -> wire.AbandonResponse:
         """Abandon: what nobody waits for is not run."""
-        self._keyed.abandon(Call().tenant, list(request.idempotency_keys))
+        self._keyed.abandon(current_call().tenant, list(request.idempotency_keys))
         return wire.AbandonResponse()
 
     async def info(self, request: wire.InfoRequest, context: Any) -> wire.InfoResponse:
@@ -197,5 +205,5 @@ async def _abort(context: Any, error: Exception) -> NoReturn:
     detail = error_detail(error)
     status = next(code for code in grpc.StatusCode if code.value[0] == detail.code)
     text = f"{detail.field}: {detail.message}" if detail.field else detail.message
-    await context.abort(status, text, ((ERROR_KEY, detail.SerializeToString()),))
+    await context.abort(status, text, (*context.trailing_metadata(), (ERROR_KEY, detail.SerializeToString())))
     raise AssertionError("abort raises")

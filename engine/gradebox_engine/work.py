@@ -27,6 +27,26 @@ class WorkerLink(Protocol):
         """Ends the worker process; `Scheduler.remove_worker` follows."""
 
 
+class Trace(Protocol):
+    """What is told of one call that is traced. Times are of `time.monotonic`."""
+
+    def waited(self, since_s: float, until_s: float) -> None:
+        """A job of the call was queued, until its first programs went to a worker."""
+
+    def worked(self, since_s: float, until_s: float, programs: int) -> None:
+        """A worker had so many programs of the call."""
+
+
+class Observer(Protocol):
+    """What is told of all calls, for metrics and traces. Nothing here waits."""
+
+    def waited(self, call: "Call", since_s: float, until_s: float) -> None:
+        """See Trace."""
+
+    def worked(self, call: "Call", since_s: float, until_s: float, programs: int) -> None:
+        """See Trace."""
+
+
 @dataclass(slots=True)
 class SuiteEntry:
     """A suite as workers get it, and what the scheduler learns about it."""
@@ -41,14 +61,16 @@ class SuiteEntry:
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """A unit of fair share and of back-pressure."""
+    """A unit of fair share and of back-pressure. tenant: whose it is, "" where there are no tenants."""
 
+    tenant: str = ""
     virtual_s: float = 0.0
     jobs: "deque[Job]" = field(default_factory=deque)
     queued: bool = False  # in the scheduler's heap
     in_flight: int = 0  # programs submitted and not answered
     uncollected_bytes: int = 0
-    tenant: str = ""
+    answered: int = 0  # programs
+    trace: Trace | None = None
 
 
 @dataclass(slots=True)
@@ -78,6 +100,7 @@ class Job:
     failures: dict[int, Failures] = field(default_factory=dict)
     unfinished: int = 0
     queued_bytes: int = 0
+    waits_since_s: float = 0.0  # 0: not any more
     closed: bool = False
 
 

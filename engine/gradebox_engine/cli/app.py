@@ -206,6 +206,16 @@ def serve(
     cache_path: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep results on disk, too. Default: in memory only.")
     ] = None,
+    http: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Also serve HTTP: the live page at /, /metrics, /healthz, /readyz. No password: a private network.",
+        ),
+    ] = None,
+    log_programs: Annotated[
+        bool, typer.Option("--log-programs", help="Write the text of programs into the log, too.")
+    ] = False,
     embedded: Annotated[bool, typer.Option("--embedded", hidden=True)] = False,
 ) -> int:
     """Run the engine as a gRPC service until SIGINT or SIGTERM.
@@ -223,6 +233,8 @@ def serve(
         require_tier=require_tier,
         cache_bytes=cache_bytes,
         cache_path=cache_path,
+        http=http,
+        log_programs=log_programs or None,
     )
 
 

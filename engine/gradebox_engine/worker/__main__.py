@@ -54,7 +54,9 @@ def _why(error: Exception) -> str:
         return str(error)[:2000]
     if isinstance(error, MemoryError):
         return "the worker ran out of memory"
-    return f"the worker failed: {error!r}"[:2000]
+    frames = traceback.extract_tb(error.__traceback__)  # its message may quote a program
+    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"the worker failed: {type(error).__name__}{where}"
 
 
 def _verdict(verdict: Verdict) -> "wire.Verdict":
@@ -80,6 +82,7 @@ def _result(index: int, source: bytes, graded: Graded) -> wire.SubmissionResult:
             for o in graded.outcomes
         ],
         evidence=[cast("wire.Evidence", int(e)) for e in graded.evidence],
+        cpu_time_s=sum(outcome.cpu_time_s for outcome in graded.outcomes),
     )
     if rate is not None:
         result.pass_rate = rate
@@ -121,7 +124,7 @@ class Worker:
     def _replace_jail(self, job: int, error: Exception) -> None:
         """A jail that failed is never used again. The front hears of it, and gives the work to another."""
         if not isinstance(error, JailDied):
-            traceback.print_exception(error)
+            traceback.print_tb(error.__traceback__)
         self._link.send_json(FrameType.FAULT, {"job": job, "message": _why(error)})
         self._jails.replace()
 

@@ -176,7 +176,7 @@ class TestResult(_message.Message):
     def __init__(self, verdict: _Optional[_Union[Verdict, str]] = ..., seal: _Optional[_Union[Seal, str]] = ..., cpu_time_s: _Optional[float] = ..., wall_time_s: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
 
 class SubmissionResult(_message.Message):
-    __slots__ = ("index", "program_sha256", "verdict", "pass_rate", "tests", "evidence", "cached")
+    __slots__ = ("index", "program_sha256", "verdict", "pass_rate", "tests", "evidence", "cached", "cpu_time_s")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     PROGRAM_SHA256_FIELD_NUMBER: _ClassVar[int]
     VERDICT_FIELD_NUMBER: _ClassVar[int]
@@ -184,6 +184,7 @@ class SubmissionResult(_message.Message):
     TESTS_FIELD_NUMBER: _ClassVar[int]
     EVIDENCE_FIELD_NUMBER: _ClassVar[int]
     CACHED_FIELD_NUMBER: _ClassVar[int]
+    CPU_TIME_S_FIELD_NUMBER: _ClassVar[int]
     index: int
     program_sha256: bytes
     verdict: Verdict
@@ -191,7 +192,8 @@ class SubmissionResult(_message.Message):
     tests: _containers.RepeatedCompositeFieldContainer[TestResult]
     evidence: _containers.RepeatedScalarFieldContainer[Evidence]
     cached: bool
-    def __init__(self, index: _Optional[int] = ..., program_sha256: _Optional[bytes] = ..., verdict: _Optional[_Union[Verdict, str]] = ..., pass_rate: _Optional[float] = ..., tests: _Optional[_Iterable[_Union[TestResult, _Mapping]]] = ..., evidence: _Optional[_Iterable[_Union[Evidence, str]]] = ..., cached: bool = ...) -> None: ...
+    cpu_time_s: float
+    def __init__(self, index: _Optional[int] = ..., program_sha256: _Optional[bytes] = ..., verdict: _Optional[_Union[Verdict, str]] = ..., pass_rate: _Optional[float] = ..., tests: _Optional[_Iterable[_Union[TestResult, _Mapping]]] = ..., evidence: _Optional[_Iterable[_Union[Evidence, str]]] = ..., cached: bool = ..., cpu_time_s: _Optional[float] = ...) -> None: ...
 
 class EngineStamp(_message.Message):
     __slots__ = ("version", "image", "protections")

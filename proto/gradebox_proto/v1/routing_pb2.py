@@ -26,7 +26,7 @@ from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fgradebox_proto/v1/routing.proto\x12\x0bgradebox.v1\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc1\x01\n\x12RoutedGradeRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x05suite\x18\x02 \x01(\x0cH\x00\x12\x16\n\x0csuite_sha256\x18\x03 \x01(\x0cH\x00\x12\x10\n\x08programs\x18\x04 \x03(\x0c\x12\x12\n\nstop_early\x18\x05 \x01(\x08\x12\x13\n\x0b\x66irst_index\x18\x06 \x01(\r\x12\r\n\x05\x66resh\x18\x07 \x01(\x08\x12\x17\n\x0fidempotency_key\x18\x08 \x01(\tB\x0b\n\tsuite_ref\"g\n\x13RoutedGradeResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07results\x18\x02 \x03(\x0c\x12\x0e\n\x06\x65ngine\x18\x03 \x01(\x0c\x12\x0c\n\x04\x64one\x18\x04 \x01(\x08\x12\r\n\x05\x65rror\x18\x05 \x01(\x0c\"L\n\x17RoutedGradeBatchRequest\x12\x31\n\x08requests\x18\x01 \x03(\x0b\x32\x1f.gradebox.v1.RoutedGradeRequest\"O\n\x18RoutedGradeBatchResponse\x12\x33\n\tresponses\x18\x01 \x03(\x0b\x32 .gradebox.v1.RoutedGradeResponse\",\n\nResultHead\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0f\n\x07verdict\x18\x03 \x01(\x05\"6\n\rStatusDetails\x12%\n\x07\x64\x65tails\x18\x03 \x03(\x0b\x32\x14.google.protobuf.Any\";\n\tRetryInfo\x12.\n\x0bretry_delay\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Durationb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fgradebox_proto/v1/routing.proto\x12\x0bgradebox.v1\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc1\x01\n\x12RoutedGradeRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x05suite\x18\x02 \x01(\x0cH\x00\x12\x16\n\x0csuite_sha256\x18\x03 \x01(\x0cH\x00\x12\x10\n\x08programs\x18\x04 \x03(\x0c\x12\x12\n\nstop_early\x18\x05 \x01(\x08\x12\x13\n\x0b\x66irst_index\x18\x06 \x01(\r\x12\r\n\x05\x66resh\x18\x07 \x01(\x08\x12\x17\n\x0fidempotency_key\x18\x08 \x01(\tB\x0b\n\tsuite_ref\"g\n\x13RoutedGradeResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07results\x18\x02 \x03(\x0c\x12\x0e\n\x06\x65ngine\x18\x03 \x01(\x0c\x12\x0c\n\x04\x64one\x18\x04 \x01(\x08\x12\r\n\x05\x65rror\x18\x05 \x01(\x0c\"L\n\x17RoutedGradeBatchRequest\x12\x31\n\x08requests\x18\x01 \x03(\x0b\x32\x1f.gradebox.v1.RoutedGradeRequest\"O\n\x18RoutedGradeBatchResponse\x12\x33\n\tresponses\x18\x01 \x03(\x0b\x32 .gradebox.v1.RoutedGradeResponse\"P\n\nResultHead\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0f\n\x07verdict\x18\x03 \x01(\x05\x12\x0e\n\x06\x63\x61\x63hed\x18\x07 \x01(\x08\x12\x12\n\ncpu_time_s\x18\x08 \x01(\x01\"6\n\rStatusDetails\x12%\n\x07\x64\x65tails\x18\x03 \x03(\x0b\x32\x14.google.protobuf.Any\";\n\tRetryInfo\x12.\n\x0bretry_delay\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Durationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,9 +42,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROUTEDGRADEBATCHRESPONSE']._serialized_start=486
   _globals['_ROUTEDGRADEBATCHRESPONSE']._serialized_end=565
   _globals['_RESULTHEAD']._serialized_start=567
-  _globals['_RESULTHEAD']._serialized_end=611
-  _globals['_STATUSDETAILS']._serialized_start=613
-  _globals['_STATUSDETAILS']._serialized_end=667
-  _globals['_RETRYINFO']._serialized_start=669
-  _globals['_RETRYINFO']._serialized_end=728
+  _globals['_RESULTHEAD']._serialized_end=647
+  _globals['_STATUSDETAILS']._serialized_start=649
+  _globals['_STATUSDETAILS']._serialized_end=703
+  _globals['_RETRYINFO']._serialized_start=705
+  _globals['_RETRYINFO']._serialized_end=764
 # @@protoc_insertion_point(module_scope)

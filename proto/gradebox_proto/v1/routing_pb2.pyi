@@ -54,12 +54,16 @@ class RoutedGradeBatchResponse(_message.Message):
     def __init__(self, responses: _Optional[_Iterable[_Union[RoutedGradeResponse, _Mapping]]] = ...) -> None: ...
 
 class ResultHead(_message.Message):
-    __slots__ = ("index", "verdict")
+    __slots__ = ("index", "verdict", "cached", "cpu_time_s")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     VERDICT_FIELD_NUMBER: _ClassVar[int]
+    CACHED_FIELD_NUMBER: _ClassVar[int]
+    CPU_TIME_S_FIELD_NUMBER: _ClassVar[int]
     index: int
     verdict: int
-    def __init__(self, index: _Optional[int] = ..., verdict: _Optional[int] = ...) -> None: ...
+    cached: bool
+    cpu_time_s: float
+    def __init__(self, index: _Optional[int] = ..., verdict: _Optional[int] = ..., cached: bool = ..., cpu_time_s: _Optional[float] = ...) -> None: ...
 
 class StatusDetails(_message.Message):
     __slots__ = ("details",)

@@ -14,8 +14,10 @@ import pytest
 from gradebox_engine import server
 from gradebox_engine.cache import open_cache
 from gradebox_engine.config import EngineConfig, load_config
+from gradebox_engine.metrics import Meter
 from gradebox_engine.pool import Pool
 from gradebox_engine.scheduler import Scheduler
+from gradebox_engine.tracing import Tracing
 from gradebox_engine.work import Job
 
 COMMAND = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
@@ -24,8 +26,8 @@ COMMAND = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
 class CountingScheduler(Scheduler):
     """Counts what it is asked to run, by program."""
 
-    def __init__(self, *, max_programs: int, max_bytes: int) -> None:
-        super().__init__(max_programs=max_programs, max_bytes=max_bytes)
+    def __init__(self, *, max_programs: int, max_bytes: int, observer: Meter) -> None:
+        super().__init__(max_programs=max_programs, max_bytes=max_bytes, observer=observer)
         self.asked = Counter[bytes]()
 
     def submit(self, job: Job) -> None:
@@ -44,6 +46,7 @@ class Front:
     server: grpc.aio.Server
     config: EngineConfig
     log: Path
+    meter: Meter
 
     def logged(self, first: str) -> list[list[str]]:
         """The fake workers' log lines that start with a word."""
@@ -59,10 +62,13 @@ async def start_front(tmp_path: Path) -> AsyncIterator[StartFront]:
     """Starts fronts with the given settings; ends them after the test."""
     async with AsyncExitStack() as stack:
 
-        async def start(name: str = "front", **settings: Any) -> Front:
+        async def start(name: str = "front", *, tracing: Tracing | None = None, **settings: Any) -> Front:
             config = load_config({"listen": f"unix:{tmp_path}/{name}.sock", "workers": 2, **settings})
             config = config.with_machine()
-            scheduler = CountingScheduler(max_programs=config.max_queued_programs, max_bytes=config.max_queued_bytes)
+            meter = Meter()
+            scheduler = CountingScheduler(
+                max_programs=config.max_queued_programs, max_bytes=config.max_queued_bytes, observer=meter
+            )
             log = tmp_path / f"{name}.log"
             log.touch()
             assert config.workers is not None
@@ -72,8 +78,9 @@ async def start_front(tmp_path: Path) -> AsyncIterator[StartFront]:
             cache = open_cache(config)
             if cache is not None:
                 stack.push_async_callback(cache.close)
-            served = await server.listen(config, scheduler, pool, cache)
+            meter.watch(scheduler, pool, cache)
+            served = await server.listen(config, scheduler, pool, cache, meter=meter, tracing=tracing)
             stack.push_async_callback(served.stop, 0)
-            return Front(config.listen, scheduler, pool, served, config, log)
+            return Front(config.listen, scheduler, pool, served, config, log, meter)
 
         yield start
