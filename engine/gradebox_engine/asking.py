@@ -221,6 +221,7 @@ class Asker:
                 emit=emit,
                 fault=partial(_fault, suite),
                 stop_early=request.stop_early,
+                request_id=request.request_id,
             )
             answer.job = job
             if keyed is not None:
