@@ -5,8 +5,9 @@
   the same way but all of one weight, the one that is furthest behind. Who is new, share or call, starts at
   the present, so it neither waits behind bulk work nor is paid for having been away.
 - Back-pressure: a call whose results are not collected gets no further chunks. The queue is bounded, by
-  programs and by bytes, those of suites too; its last part is kept for small calls, which bulk work that
-  fills the rest would shut out.
+  programs and by bytes, those of suites too. Beyond that there is something for small calls, which bulk work
+  that fills the queue would shut out, and something for each tenant, by its weight, for as long as it has
+  little in the queue, which the others would shut out.
 """
 
 import asyncio
@@ -17,13 +18,15 @@ from gradebox_engine.work import Call, Chunk, Job, QueueFull, Share, Worker
 UNCOLLECTED_MAX_BYTES = 8 << 20  # of results, a call
 SMALL_PROGRAMS = 64
 SMALL_RESERVE = 8  # one in so many places of the queue
+TENANTS_RESERVE = 8
 
 
 class Queue:
     """Jobs and what they hold, counted; see the module's text.
 
     Once `max_programs` or `max_bytes` are queued, no job is taken until there are fewer; only small ones of
-    calls that have nothing else under way, and of those no more than an eighth above.
+    calls that have nothing else under way, and of those no more than an eighth above, and those of a tenant that
+    has not yet its part of another eighth.
     """
 
     def __init__(self, *, max_programs: int, max_bytes: int) -> None:
@@ -45,12 +48,11 @@ class Queue:
         """One more job. Raises QueueFull."""
         programs, size = len(job.pending), sum(len(source) for _, source in job.pending)
         is_small = programs <= SMALL_PROGRAMS and not job.call.in_flight
-        if not self._room.is_set() and not (is_small and self._has_reserve()):
+        if not self._is_open_to(job.call) and not (is_small and self._has_reserve()):
             raise QueueFull(f"{self.programs} programs ({self.bytes} bytes) are waiting")
-        job.unfinished, job.queued_bytes = programs, size
+        job.unfinished = programs
         job.call.count(programs)
-        self.programs += programs
-        self.bytes += size
+        self.took(job, -programs, -size)
         if job.suite.jobs == 0:
             self.bytes += len(job.suite.data)
         job.suite.jobs += 1
@@ -59,9 +61,9 @@ class Queue:
         job.call.jobs.append(job)
         self.enqueue(job.call)
 
-    async def room(self) -> None:
-        """Waits until the queue is not full. A job put before the next `await` is taken."""
-        while not self._room.is_set():  # whoever waited, too, and came first may have filled it again
+    async def room(self, call: Call) -> None:
+        """Waits until the queue takes a job of this call. One put before the next `await` is taken."""
+        while not self._is_open_to(call):  # whoever waited, too, and came first may have filled it again
             await self._room.wait()
 
     def enqueue(self, call: Call) -> None:
@@ -93,15 +95,16 @@ class Queue:
         return None
 
     def took(self, job: Job, programs: int, size: int) -> None:
-        """So much of a job waits no more."""
+        """So much of a job waits no more; negative: it waits again."""
         job.queued_bytes -= size
+        job.call.share.programs -= programs
+        job.call.share.bytes -= size
         self._less(programs, size)
 
     def again(self, job: Job, index: int, source: bytes, avoid: Worker | None) -> None:
         """A program that was taken waits again, behind what was put before."""
         job.retries.append((index, source, avoid))
-        job.queued_bytes += len(source)
-        self._less(-1, -len(source))
+        self.took(job, -1, -len(source))
         if job not in job.call.jobs:
             job.call.jobs.append(job)
         self.enqueue(job.call)
@@ -115,8 +118,7 @@ class Queue:
                 job.retries.appendleft((index, source, None))
             else:
                 job.pending.appendleft((index, source))
-        job.queued_bytes += size
-        self._less(-len(chunk.programs), -size)
+        self.took(job, -len(chunk.programs), -size)
         if job not in job.call.jobs:
             job.call.jobs.appendleft(job)
         self.enqueue(job.call)
@@ -171,6 +173,13 @@ class Queue:
         one.queued = True
         self._sequence += 1
         heapq.heappush(heap, (one.virtual_s, self._sequence, one))
+
+    def _is_open_to(self, call: Call) -> bool:
+        if self._room.is_set():
+            return True
+        share = call.share
+        part = share.part / TENANTS_RESERVE
+        return share.programs < part * self._max_programs and share.bytes < part * self._max_bytes
 
     def _has_reserve(self) -> bool:
         most = 1 + 1 / SMALL_RESERVE

@@ -60,9 +60,9 @@ class Scheduler:
         job.waits_since_s = time.monotonic()
         self._pump()
 
-    async def room(self) -> None:
-        """Waits until the queue is not full. A job submitted before the next `await` is taken."""
-        await self._queue.room()
+    async def room(self, call: Call) -> None:
+        """Waits until the queue takes a job of this call. One submitted before the next `await` is taken."""
+        await self._queue.room(call)
 
     def cancel(self, job: Job) -> None:
         """Drops what is left of a job; nothing is emitted any more."""

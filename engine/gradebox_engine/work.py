@@ -70,6 +70,9 @@ class Share:
     in_flight: int = 0  # programs submitted and not answered
     queued: bool = False  # in the queue's heap
     now_s: float = 0.0  # virtual, of its calls
+    part: float = 0.0  # of what the queue keeps for tenants while others fill it; 0 where there are none
+    programs: int = 0  # that wait
+    bytes: int = 0  # of those
     calls: "list[tuple[float, int, Call]]" = field(default_factory=list)  # a heap: those that wait
     freed: asyncio.Event = field(default_factory=asyncio.Event)  # set when fewer are in flight
 
