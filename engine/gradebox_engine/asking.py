@@ -17,15 +17,18 @@ from typing import Any
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError, Message
 
 from gradebox_engine.cached import CachedGrading
 from gradebox_engine.calls import log_programs
 from gradebox_engine.config import EngineConfig
 from gradebox_engine.convert import InvalidSuite
-from gradebox_engine.delivery import Answer, Delivery
+from gradebox_engine.delivery import Answer, Delivery, HandedBack
 from gradebox_engine.idempotency import Keyed, KeyedRequests, Superseded
+from gradebox_engine.quotas import QuotaPassed
 from gradebox_engine.scheduler import Scheduler
 from gradebox_engine.suites import Suites, UnknownSuite, own_result
+from gradebox_engine.tenants import Unauthenticated
 from gradebox_engine.work import Job, NoWorkers, QueueFull, SuiteEntry
 from gradebox_proto.v1 import grading_pb2 as wire
 from gradebox_proto.v1 import routing_pb2 as routed
@@ -42,8 +45,12 @@ _CODES: dict[type[Exception], grpc.StatusCode] = {
     UnknownSuite: grpc.StatusCode.NOT_FOUND,
     QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Superseded: grpc.StatusCode.ABORTED,
+    QuotaPassed: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     NoWorkers: grpc.StatusCode.UNAVAILABLE,
+    HandedBack: grpc.StatusCode.UNAVAILABLE,
 }
+_RETRY_S: dict[type[Exception], float] = {QueueFull: 1.0, NoWorkers: 1.0, HandedBack: 0.1}
 _MAX_INDEX = 2**32 - 1
 _log = structlog.get_logger("asking")
 
@@ -54,7 +61,8 @@ def error_detail(error: Exception) -> wire.ErrorDetail:
     if isinstance(error, InvalidSuite):
         return wire.ErrorDetail(code=code.value[0], message=error.message, field=error.field)
     if type(error) in _CODES:
-        return wire.ErrorDetail(code=code.value[0], message=str(error))
+        retry_s = error.retry_s if isinstance(error, QuotaPassed) else _RETRY_S.get(type(error), 0.0)
+        return wire.ErrorDetail(code=code.value[0], message=str(error), retry_after_s=retry_s)
     _log.error("fault", exc_info=error)
     text = f"{type(error).__name__}: {error}"
     return wire.ErrorDetail(code=code.value[0], message=text)
@@ -63,6 +71,18 @@ def error_detail(error: Exception) -> wire.ErrorDetail:
 def too_large(max_bytes: int) -> str:
     """What is said of a program above `max_bytes`."""
     return f"the program is larger than {max_bytes} bytes"
+
+
+def parsed[M: Message](kind: type[M], data: bytes, max_bytes: int) -> M:
+    """A message that a caller has sent. Raises InvalidSuite."""
+    if len(data) > max_bytes:
+        text = f"a message of {len(data)} bytes, and this engine takes {max_bytes}: send fewer programs in one message"
+        raise InvalidSuite("", f"{text}, as grade_many and GradeStream do, or raise its max_message_bytes")
+    try:
+        return kind.FromString(data)
+    except DecodeError:
+        name = kind.DESCRIPTOR.name.removeprefix("Routed")
+        raise InvalidSuite("", f"not a gradebox.v1.{name} message") from None
 
 
 class Asker:
@@ -84,13 +104,14 @@ class Asker:
         self._suites = suites
         self._cached = cached
         self._max_program_bytes = config.max_program_bytes
+        self._max_message_bytes = config.max_message_bytes
         self._log_programs = config.log_programs
         self._reading = asyncio.Semaphore(READING)
 
     async def one(self, delivery: Delivery, context: Any) -> None:
         """The one request of a call. Raises what is wrong with it."""
         try:
-            request = await self._one(context)
+            request = await self._one(routed.RoutedGradeRequest, context)
             await self._ask(delivery, delivery.open(request.request_id), request)
         except Exception:
             delivery.drop()
@@ -101,7 +122,7 @@ class Asker:
     async def all(self, delivery: Delivery, context: Any) -> None:
         """The one batch of a call. Raises InvalidSuite when it is too much for one answer."""
         try:
-            batch = await self._one(context)
+            batch = await self._one(routed.RoutedGradeBatchRequest, context)
             if len(batch.requests) > MAX_BATCH_REQUESTS:
                 raise InvalidSuite("requests", f"{len(batch.requests)} are more than {MAX_BATCH_REQUESTS}")
             tests = 0
@@ -115,24 +136,35 @@ class Asker:
         finally:
             delivery.close()
 
-    async def stream(self, delivery: Delivery, requests: AsyncIterator[routed.RoutedGradeBatchRequest]) -> None:
-        """All batches of a call, as far as not too much is unanswered."""
+    async def stream(self, delivery: Delivery, messages: AsyncIterator[bytes]) -> None:
+        """All batches of a call, as far as not too much is unanswered. Raises InvalidSuite for one that is none."""
         try:
-            async for batch in requests:
+            async for message in messages:
+                batch = parsed(routed.RoutedGradeBatchRequest, message, self._max_message_bytes)
                 for one in batch.requests:
                     await delivery.fewer_than(STREAM_IN_FLIGHT)
                     await self._ask_or_fail(delivery, one, waits=True)
         finally:
             delivery.close()
 
-    async def _one(self, context: Any) -> Any:
-        """The one message of a call. Raises InvalidSuite when it does not come."""
+    async def _one[M: Message](self, kind: type[M], context: Any) -> M:
+        """The one message of a call. Raises InvalidSuite when it does not come, or is none."""
         async with self._reading:
             with contextlib.suppress(TimeoutError):
                 message = await asyncio.wait_for(context.read(), READING_TIMEOUT_S)
                 if message is not grpc.aio.EOF:
-                    return message
+                    return parsed(kind, message, self._max_message_bytes)
         raise InvalidSuite("", "there was no request")
+
+    async def _room(self, delivery: Delivery, count: int, waits: bool) -> None:
+        """For so many programs. A job submitted before the next `await` passes no quota."""
+        check = partial(delivery.quotas.programs, count)
+        while waits:
+            await self._scheduler.room(delivery.call)
+            with contextlib.suppress(QuotaPassed):
+                return check()
+            await delivery.quotas.wait(check)
+        check()
 
     async def _ask_or_fail(self, delivery: Delivery, request: routed.RoutedGradeRequest, *, waits: bool = False) -> int:
         """Asks one request of several; what is wrong with it is told in its own answer.
@@ -149,15 +181,24 @@ class Asker:
     async def _ask(
         self, delivery: Delivery, answer: Answer, request: routed.RoutedGradeRequest, *, waits: bool = False
     ) -> int:
-        """Answers what needs no run and submits the rest. waits: for room in the queue, instead of QueueFull.
+        """Answers what needs no run and submits the rest. waits: for room in the queue and for quotas, instead of
+        raising QueueFull or, where that would not take long, QuotaPassed.
 
         Returns how many test results the answer will have.
         """
+        quotas = delivery.quotas
+        if waits:
+            await quotas.wait(quotas.request)
+        else:
+            quotas.request()
         suite = self._suites.find(request)
         if request.first_index + len(request.programs) > _MAX_INDEX:
             raise InvalidSuite("first_index", f"with the programs above {_MAX_INDEX}")
         if len(request.programs) > MAX_PROGRAMS:
             raise InvalidSuite("programs", f"{len(request.programs)} are more than {MAX_PROGRAMS} in one request")
+        if quotas.most_programs is not None and len(request.programs) > quotas.most_programs:
+            text = f"{len(request.programs)} in one request, and the quota is {quotas.most_programs} in flight"
+            raise InvalidSuite("programs", text)
         if self._log_programs:
             log_programs(request.first_index, list(request.programs))
         keyed = None
@@ -210,8 +251,7 @@ class Asker:
                 pending = await known.answer(delivery, answer, pending)
             emit = partial(known.emit, emit)
         if pending:
-            if waits:
-                await self._scheduler.room()
+            await self._room(delivery, len(pending), waits)
             if keyed is not None and not self._keyed.is_current(keyed):
                 raise Superseded("another call has brought the same request since")
             job = Job(
@@ -221,6 +261,7 @@ class Asker:
                 emit=emit,
                 fault=partial(_fault, suite),
                 stop_early=request.stop_early,
+                request_id=request.request_id,
             )
             answer.job = job
             if keyed is not None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, DirectoryPath, Field, ValidationError
+from pydantic import AliasChoices, DirectoryPath, Field, FilePath, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -17,6 +17,7 @@ from pydantic_settings import (
 )
 
 from gradebox_engine import machine
+from gradebox_engine.access import TenantConfig, TenantName, contradiction
 from gradebox_engine.limits import Ceilings, Limits
 from gradebox_engine.tier import Tier
 
@@ -48,6 +49,15 @@ class EngineConfig(BaseSettings):
     cache_path: Path | None = None  # None: in memory only
     cache_disk_bytes: int = Field(1 << 30, ge=1 << 20)
     require_tier: Tier | None = None  # None: what an ordinary user can have, but nothing less than `full` as root
+    tls_certificate: FilePath | None = None  # PEM, with what leads to an authority; read again when it changes
+    tls_key: FilePath | None = None
+    tls_client_ca: FilePath | None = None  # PEM; clients have to show a certificate that comes from it
+    tenants: dict[TenantName, TenantConfig] = {}  # none: open to whoever reaches the address
+    allow_plain_tokens: bool = False  # tokens of tenants come over a network without TLS
+    drain_s: float = Field(10.0, ge=0, le=86_400)  # for calls under way, when the engine is asked to end
+    max_connection_age_s: float | None = Field(None, ge=1)  # then clients connect anew; calls under way are finished
+    canary_s: float = Field(30.0, ge=1)  # how often a program of the engine's own shows that it works
+    config_file: Path | None = None  # that this was read from
     embedded: bool = False  # ends with the process that holds the other end of stdin
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_programs: bool = False  # the text of programs goes into the log, too
@@ -102,20 +112,38 @@ def load_config(flags: dict[str, Any], config_file: Path | None = None) -> Engin
 
     Raises InvalidConfig with one line a wrong setting.
     """
-    given = {name: value for name, value in flags.items() if value is not None}
-    if config_file is not None and not config_file.is_file():
-        raise InvalidConfig(f"{config_file}: no such file")
+    loaded = _read({name: value for name, value in flags.items() if value is not None}, config_file)
+    if (loaded.fronts or 1) > 1 and loaded.listen.startswith("unix:") and not loaded.embedded:
+        raise InvalidConfig(f"fronts: {loaded.fronts} cannot share {loaded.listen}; listen on HOST:PORT, or have one")
+    if loaded.embedded:  # it has one caller, its owner
+        own: dict[str, Any] = {"tenants": {}, "tls_certificate": None, "tls_key": None, "tls_client_ca": None}
+        loaded = loaded.model_copy(update=own)
+    if wrong := contradiction(loaded, loaded.tenants):
+        raise InvalidConfig(wrong)
+    return EngineConfig.model_construct(**dict(loaded))
+
+
+def load_tenants(config: EngineConfig) -> dict[str, TenantConfig]:
+    """The tenants as the configuration's file has them now. Raises InvalidConfig."""
+    tenants = _read({}, config.config_file).tenants
+    if wrong := contradiction(config, tenants):
+        raise InvalidConfig(wrong)
+    return tenants
+
+
+def _read(given: dict[str, Any], config_file: Path | None) -> EngineConfig:
+    if config_file is not None:
+        if not config_file.is_file():
+            raise InvalidConfig(f"{config_file}: no such file")
+        given["config_file"] = config_file.absolute()
 
     class FromFile(EngineConfig):
         model_config = SettingsConfigDict(toml_file=config_file)
 
     try:
-        loaded = FromFile(**given)
+        return FromFile(**given)
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise InvalidConfig("\n".join(lines)) from None
-    except ValueError as error:  # not TOML
+    except (ValueError, OSError) as error:  # not TOML; gone
         raise InvalidConfig(f"{config_file}: {error}") from None
-    if (loaded.fronts or 1) > 1 and loaded.listen.startswith("unix:") and not loaded.embedded:
-        raise InvalidConfig(f"fronts: {loaded.fronts} cannot share {loaded.listen}; listen on HOST:PORT, or have one")
-    return EngineConfig.model_construct(**dict(loaded))

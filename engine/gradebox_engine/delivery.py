@@ -4,15 +4,22 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gradebox_engine.calls import current_call
 from gradebox_engine.metrics import Meter
 from gradebox_engine.queue import UNCOLLECTED_MAX_BYTES
+from gradebox_engine.quotas import Quotas
 from gradebox_engine.scheduler import Scheduler
-from gradebox_engine.work import Job
+from gradebox_engine.work import Call, Job
 from gradebox_proto.v1 import routing_pb2 as routed
 
 GATHER_RESULTS = 32
 GATHER_S = 0.005
+
+
+class HandedBack(Exception):
+    """The engine is ending, and gives back what it has not answered."""
+
+    def __init__(self) -> None:
+        super().__init__("the engine is ending: ask again, or another one")
 
 
 @dataclass(slots=True, eq=False)
@@ -32,10 +39,14 @@ class Answer:
 
 
 class Delivery:
-    """What one call is still to be told. `stamp` is a serialized EngineStamp; `meter` hears of every result."""
+    """What one call is still to be told.
 
-    def __init__(self, scheduler: Scheduler, stamp: bytes, meter: Meter) -> None:
-        self.call = current_call()
+    `stamp` is a serialized EngineStamp; `meter` hears of every result; `quotas` are those of the caller.
+    """
+
+    def __init__(self, scheduler: Scheduler, stamp: bytes, meter: Meter, call: Call, quotas: Quotas) -> None:
+        self.call = call
+        self.quotas = quotas
         self._meter = meter
         self._scheduler = scheduler
         self._stamp = stamp
@@ -43,6 +54,7 @@ class Delivery:
         self._ready: list[Answer] = []
         self._count = 0  # results in them
         self._closed = False
+        self._is_handed_back = False
         self._undone = 0
         self._moved = asyncio.Event()
         self._enough = asyncio.Event()
@@ -58,6 +70,12 @@ class Delivery:
     def close(self) -> None:
         """No more requests will come."""
         self._closed = True
+        self._moved.set()
+        self._enough.set()
+
+    def hand_back(self) -> None:
+        """The call is over: who waits for `next` or `all` gets HandedBack, once what is there is taken."""
+        self._is_handed_back = True
         self._moved.set()
         self._enough.set()
 
@@ -98,10 +116,11 @@ class Delivery:
             await self._freed.wait()
 
     async def next(self) -> list[routed.RoutedGradeResponse]:
-        """What there is to say, once there is something; nothing when the call is at its end."""
+        """What there is to say, once there is something; nothing when the call is at its end. Raises HandedBack."""
         while not self._ready:
             if self._closed and not self._open:
                 return []
+            self._look_whether_handed_back()
             self._moved.clear()
             await self._moved.wait()
         if not self._enough.is_set():
@@ -114,8 +133,9 @@ class Delivery:
         return [self._response(answer) for answer in ready]
 
     async def all(self) -> list[routed.RoutedGradeResponse]:
-        """The whole answers to all requests, in their order, when all are there."""
+        """The whole answers to all requests, in their order, when all are there. Raises HandedBack."""
         while self._undone or not self._closed:
+            self._look_whether_handed_back()
             self._collect()  # the caller has agreed to get them in one piece
             self._moved.clear()
             await self._moved.wait()
@@ -131,6 +151,10 @@ class Delivery:
                 self._scheduler.cancel(answer.job)
         self._open.clear()
         self._undone = 0
+
+    def _look_whether_handed_back(self) -> None:
+        if self._is_handed_back:
+            raise HandedBack
 
     @property
     def _is_crowded(self) -> bool:

@@ -14,6 +14,7 @@ connection to one of them.
   however the supervisor went, ends the front, and with it its workers and their jails. The front says
   on it when it serves, and how it fares (see reporting). It also looks whether its parent is still the same.
 - HTTP, where it is asked for, is served here, of what the fronts say of themselves.
+- SIGHUP is passed on: each front reads the tenants again.
 - Ends: SIGTERM and SIGINT are passed on; fronts finish the calls under way as a single one does. One
   that takes too long is killed, and its workers see end of file.
 - Faults: a front that ends by itself is replaced, later and later as long as new ones end before they
@@ -39,7 +40,7 @@ from gradebox_engine.reporting import MAX_LINE_BYTES, SERVES
 from gradebox_engine.snapshot import from_line
 from gradebox_engine.tier import Tier
 
-STOP_TIMEOUT_S = 20.0  # longer than a front takes for calls under way and for its workers
+STOP_TIMEOUT_S = 15.0  # for a front to end its workers, beyond the time for calls under way
 _WILDCARDS = ("", "0.0.0.0", "[::]")  # for each of them, gRPC listens on IPv4 and IPv6
 LAST_WORDS_S = 1.0  # for what a front that has ended still had to say
 RESTART_MIN_S, RESTART_MAX_S = 0.1, 5.0
@@ -139,6 +140,7 @@ class _Supervisor:
         self._stopping = asyncio.Event()
         self._has_served = False
         self._was_killed = False
+        self._processes: set[asyncio.subprocess.Process] = set()
 
     async def run(self) -> int:
         """See supervise."""
@@ -152,7 +154,9 @@ class _Supervisor:
     async def _run_fronts(self) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stopping.set)
+            loop.add_signal_handler(number, self._stop, number)
+        if self._config.config_file is not None:
+            loop.add_signal_handler(signal.SIGHUP, self._tell_all, signal.SIGHUP)
         assert self._config.workers is not None and self._config.fronts is not None
         keepers = [
             asyncio.create_task(self._keep(share)) for share in shares(self._config.workers, self._config.fronts)
@@ -164,6 +168,16 @@ class _Supervisor:
             await asyncio.wait(keepers)
         _log.info("all fronts ended")
         return 1 if self._was_killed else 0
+
+    def _stop(self, number: signal.Signals) -> None:
+        if self._stopping.is_set():
+            self._tell_all(number)  # the second time: they are to hurry
+        self._stopping.set()
+
+    def _tell_all(self, number: signal.Signals) -> None:
+        for process in self._processes:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(number)
 
     async def _keep(self, share: Share) -> None:
         """Runs one front after the other. Raises RuntimeError when the engine cannot work."""
@@ -196,6 +210,7 @@ class _Supervisor:
                 writer.close()
             _log.error("no front can be started", front=share.number, reason=str(error))
             return 1, False
+        self._processes.add(process)
         ended = asyncio.create_task(process.wait())
         serves = asyncio.Event()
         hearing = asyncio.create_task(self._hear(reader, serves))
@@ -210,6 +225,7 @@ class _Supervisor:
         finally:
             for task in (hearing, stopping):
                 task.cancel()
+            self._processes.discard(process)
             writer.close()
             self._overview.lost(share.number)
 
@@ -230,7 +246,7 @@ class _Supervisor:
     async def _end(self, process: asyncio.subprocess.Process, ended: "asyncio.Task[int]") -> None:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
-        done, _ = await asyncio.wait({ended}, timeout=STOP_TIMEOUT_S)
+        done, _ = await asyncio.wait({ended}, timeout=self._config.drain_s + STOP_TIMEOUT_S)
         if not done:
             self._was_killed = True
             _log.error("a front had to be killed", pid=process.pid)

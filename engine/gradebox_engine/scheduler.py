@@ -1,7 +1,7 @@
 """Who works on what next: pure asyncio logic, without processes, sockets or gRPC.
 
 A *job* is one request: programs of one problem (or one program to run). It belongs to a *call*, the
-unit of fair share. Jobs are cut into *chunks* that a worker gets one after the other:
+unit of fair share within what its tenant has. Jobs are cut into *chunks* that a worker gets one after the other:
 
 - Which job is next, and how much may wait: see `queue`.
 - Chunks aim at 50 ms of work, by what the problem's earlier programs took, so that small requests
@@ -60,9 +60,9 @@ class Scheduler:
         job.waits_since_s = time.monotonic()
         self._pump()
 
-    async def room(self) -> None:
-        """Waits until the queue is not full. A job submitted before the next `await` is taken."""
-        await self._queue.room()
+    async def room(self, call: Call) -> None:
+        """Waits until the queue takes a job of this call. One submitted before the next `await` is taken."""
+        await self._queue.room(call)
 
     def cancel(self, job: Job) -> None:
         """Drops what is left of a job; nothing is emitted any more."""
@@ -70,7 +70,7 @@ class Scheduler:
             return
         self._queue.withdraw(job)
         self._queue.end(job)
-        job.call.in_flight -= job.unfinished
+        job.call.count(-job.unfinished)
         job.unfinished = 0
         for worker in self._workers:
             for chunk in worker.chunks:
@@ -231,7 +231,7 @@ class Scheduler:
             worker.suites.popitem(last=False)
         chunk.started_s = time.monotonic() if not worker.chunks else 0.0
         worker.chunks.append(chunk)
-        job.call.virtual_s += chunk.estimate_s
+        job.call.charge(chunk.estimate_s)
         if job.waits_since_s and self._observer is not None:
             self._observer.waited(job.call, job.waits_since_s, time.monotonic())
             job.waits_since_s = 0.0
@@ -267,7 +267,7 @@ class Scheduler:
     def _charge(self, chunk: Chunk, more_s: float = 0.0) -> float:
         """Corrects what a chunk's call was charged for it. Returns the worker seconds that it took."""
         spent_s = more_s + (time.monotonic() - chunk.started_s if chunk.started_s else 0.0)
-        chunk.job.call.virtual_s += spent_s - chunk.estimate_s
+        chunk.job.call.charge(spent_s - chunk.estimate_s)
         return spent_s
 
     def _retire(self, worker: Worker, chunk: Chunk, reason: str | None, more_s: float = 0.0) -> None:
@@ -313,7 +313,7 @@ class Scheduler:
         if job.closed or not results:
             return
         job.unfinished -= len(results)
-        job.call.in_flight -= len(results)
+        job.call.count(-len(results))
         job.call.uncollected_bytes += sum(map(len, results))
         if job.unfinished == 0:
             self._queue.end(job)

@@ -6,6 +6,10 @@ engine, and one of several fronts (see fronts; started as `python -m gradebox_en
 TIER SHARE`), has a lifeline on stdin: the owner holds the other end, and end of file, however the
 owner went, ends the engine. A fork of the owner may hold it open, so the engine also looks whether
 its parent is still the one that started it.
+
+The end, on SIGINT or SIGTERM: the health service says NOT_SERVING, no new call is taken, and the calls under way have
+`drain_s` to come to their end; what is not answered by then is handed back as UNAVAILABLE, which clients ask for again,
+here or elsewhere. A second signal cuts the wait short. SIGHUP reads the tenants again, where there is a file with them.
 """
 
 import asyncio
@@ -16,7 +20,7 @@ import signal
 import sys
 from dataclasses import asdict
 from importlib.metadata import version
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import grpc
 import structlog
@@ -37,10 +41,15 @@ from gradebox_engine.reporting import SERVES, Lifeline, View
 from gradebox_engine.scheduler import Scheduler
 from gradebox_engine.service import GradingService
 from gradebox_engine.suites import Image
+from gradebox_engine.tenants import Tenants
+from gradebox_engine.tls import server_credentials
 from gradebox_engine.tracing import Tracing, open_tracing
 from gradebox_proto.v1 import grading_pb2 as wire
 
-STOP_GRACE_S = 5.0  # for calls under way, when the engine is asked to end
+if TYPE_CHECKING:
+    from gradebox_engine.health import Health
+
+LAST_WORDS_S = 1.0  # for what was handed back to reach its callers
 # When its owner is gone, or going. Not 0: gRPC would tell a client that is just closing its connection of an
 # error, and the client's gRPC writes that to stderr.
 OWNED_STOP_GRACE_S = 0.5
@@ -62,6 +71,7 @@ def run_server(config: EngineConfig) -> int:
     try:
         if config.fronts > 1:
             check_cache(config)
+            server_credentials(config)
             return fronts.supervise(config, chosen.tier, recent)
         asyncio.run(_serve(config, chosen.tier, Share(1, 1, 0, config.workers), recent))
     except RuntimeError as error:  # no worker starts; the address is taken; the cache's file is something else
@@ -84,10 +94,13 @@ def main() -> int:
 
 
 async def _serve(config: EngineConfig, of_tier: tier.Tier, share: Share, recent: Recent) -> None:
-    stop, orphaned = asyncio.Event(), asyncio.Event()
+    stop, hurry, orphaned = asyncio.Event(), asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, lambda: hurry.set() if stop.is_set() else stop.set())
+    tenants = Tenants(config, share.fronts)
+    if config.config_file is not None:
+        loop.add_signal_handler(signal.SIGHUP, tenants.reload)
     has_owner = config.embedded or share.fronts > 1
     if has_owner:
         os.set_blocking(0, False)
@@ -115,21 +128,23 @@ async def _serve(config: EngineConfig, of_tier: tier.Tier, share: Share, recent:
     shows = contextlib.AsyncExitStack()
     starting = asyncio.create_task(pool.start())
     ended = asyncio.create_task(stop.wait())
-    server = None
+    serving = None
     try:
         view = View(config, of_tier, pool, meter, recent, lambda: readiness(scheduler.workers, ending=stop.is_set()))
         await shows.enter_async_context(view.shown(share.number, lifeline))
         await asyncio.wait({starting, ended}, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
             await starting
-            server = await listen(config, scheduler, pool, cache, share, meter, tracing)
+            serving = await listen(config, scheduler, pool, cache, share, meter, tracing, tenants)
+            serving.watch()
             _log.info("serving", listen=config.listen, workers=share.workers, tier=of_tier)
             if lifeline is not None:
                 await lifeline.send(SERVES)
             await stop.wait()
     finally:
-        if server is not None:
-            await server.stop(OWNED_STOP_GRACE_S if config.embedded or orphaned.is_set() else STOP_GRACE_S)
+        if serving is not None:
+            drain_s = OWNED_STOP_GRACE_S if config.embedded or orphaned.is_set() else config.drain_s
+            await serving.stop(drain_s, hurry)
         await pool.stop()
         if cache is not None:
             await cache.close()
@@ -145,6 +160,43 @@ async def _serve(config: EngineConfig, of_tier: tier.Tier, share: Share, recent:
         _log.info("ended")
 
 
+class Serving:
+    """A front's gRPC server, and what belongs to it. health: None for an embedded engine."""
+
+    def __init__(
+        self, server: grpc.aio.Server, service: GradingService, tenants: Tenants, health: "Health | None"
+    ) -> None:
+        self._server = server
+        self._service = service
+        self._tenants = tenants
+        self._health = health
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def watch(self) -> None:
+        """From now on looks whether the engine works, and whether the tenants have changed."""
+        self._tasks.append(asyncio.create_task(self._tenants.watch()))
+        if self._health is not None:
+            self._tasks.append(asyncio.create_task(self._health.watch()))
+
+    async def stop(self, drain_s: float, hurry: asyncio.Event | None = None) -> None:
+        """Ends it, within `drain_s` and a little; at once when `hurry` is set."""
+        for task in self._tasks:
+            task.cancel()
+        if self._health is not None:
+            await self._health.end()
+        # From now on no call is taken. Those that grade are waited for; a client that watches our health has no end.
+        refusing = asyncio.create_task(self._server.stop(drain_s + LAST_WORDS_S))
+        draining = asyncio.create_task(self._service.drain(drain_s))
+        hurrying = asyncio.create_task((hurry or asyncio.Event()).wait())
+        await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+        hurrying.cancel()
+        if not draining.done():
+            draining.cancel()
+        await self._service.drain(0)
+        await self._server.stop(LAST_WORDS_S)
+        await refusing
+
+
 async def listen(
     config: EngineConfig,
     scheduler: Scheduler,
@@ -153,8 +205,10 @@ async def listen(
     share: Share | None = None,
     meter: Meter | None = None,
     tracing: Tracing | None = None,
-) -> grpc.aio.Server:
+    tenants: Tenants | None = None,
+) -> Serving:
     """Serves on the configured address, for a pool that has started. Raises RuntimeError."""
+    tenants = tenants or Tenants(config)
     name, _, digest = pool.hello["image"].partition("@")
     image = Image(name, digest)
     info = wire.InfoResponse(
@@ -171,21 +225,38 @@ async def listen(
     )
     several = share is not None and share.fronts > 1
     meter = meter or Meter()
+    age: list[tuple[str, int]] = []
+    if config.max_connection_age_s is not None:  # without a bound to the grace that follows: calls are finished
+        age.append(("grpc.max_connection_age_ms", round(config.max_connection_age_s * 1000)))
     server = grpc.aio.server(
         interceptors=[CallObserver(meter, tracing, all_lines=config.log_level == "debug")],
         options=[
-            ("grpc.max_receive_message_length", config.max_message_bytes),
+            ("grpc.max_receive_message_length", min(2 * config.max_message_bytes, 2**31 - 1)),
             ("grpc.max_send_message_length", -1),
             ("grpc.keepalive_time_ms", 60_000),
             ("grpc.keepalive_timeout_ms", 20_000),
-            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # of a client; a third one too early ends it
+            ("grpc.http2.max_ping_strikes", 2),
             ("grpc.so_reuseport", int(several)),  # else, a second engine on the same port is a mistake
+            *age,
         ],
     )
-    server.add_generic_rpc_handlers((GradingService(config, scheduler, image, info, cache, meter).handlers(),))
-    server.add_insecure_port(config.listen)
+    service = GradingService(config, scheduler, image, info, cache, meter, tenants)
+    server.add_generic_rpc_handlers((service.handlers(),))
+    credentials = server_credentials(config)
+    if credentials is None:
+        server.add_insecure_port(config.listen)
+    else:
+        server.add_secure_port(config.listen, credentials)
+    health = None
+    if not config.embedded:
+        from gradebox_engine.health import Health  # dear, and of no use to an owner
+
+        health = Health(scheduler, service.suites, config.canary_s)
+        await health.add_to(server)
     await server.start()
-    return server
+    return Serving(server, service, tenants, health)
 
 
 def _remove_socket(path: str) -> None:

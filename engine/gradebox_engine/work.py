@@ -1,5 +1,6 @@
 """What the scheduler deals in: calls, jobs, chunks, and workers as it sees them."""
 
+import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -60,17 +61,48 @@ class SuiteEntry:
 
 
 @dataclass(slots=True, eq=False)
+class Share:
+    """A tenant's part of the workers: its calls share it, and it competes with those of other tenants by `weight`."""
+
+    weight: float = 1.0
+    virtual_s: float = 0.0  # worker seconds for each unit of weight
+    used_s: float = 0.0  # worker seconds, of all calls
+    in_flight: int = 0  # programs submitted and not answered
+    queued: bool = False  # in the queue's heap
+    now_s: float = 0.0  # virtual, of its calls
+    part: float = 0.0  # of what the queue keeps for tenants while others fill it; 0 where there are none
+    programs: int = 0  # that wait
+    bytes: int = 0  # of those
+    calls: "list[tuple[float, int, Call]]" = field(default_factory=list)  # a heap: those that wait
+    freed: asyncio.Event = field(default_factory=asyncio.Event)  # set when fewer are in flight
+
+
+@dataclass(slots=True, eq=False)
 class Call:
-    """A unit of fair share and of back-pressure. tenant: whose it is, "" where there are no tenants."""
+    """A unit of fair share within a tenant's, and of back-pressure. tenant: whose it is, "" where there are none."""
 
     tenant: str = ""
+    share: Share = field(default_factory=Share)
     virtual_s: float = 0.0
     jobs: "deque[Job]" = field(default_factory=deque)
-    queued: bool = False  # in the scheduler's heap
+    queued: bool = False  # in its share's heap
     in_flight: int = 0  # programs submitted and not answered
     uncollected_bytes: int = 0
     answered: int = 0  # programs
     trace: Trace | None = None
+
+    def charge(self, worker_s: float) -> None:
+        """So much was spent on it; what turns out to have been too much is given back."""
+        self.virtual_s += worker_s
+        self.share.virtual_s += worker_s / self.share.weight
+        self.share.used_s += worker_s
+
+    def count(self, programs: int) -> None:
+        """So many more of its programs are in flight, or fewer."""
+        self.in_flight += programs
+        self.share.in_flight += programs
+        if programs < 0:
+            self.share.freed.set()
 
 
 @dataclass(slots=True)
@@ -95,6 +127,7 @@ class Job:
     emit: Callable[[list[bytes]], None]
     fault: Callable[[int, bytes, str], bytes]
     stop_early: bool = False
+    request_id: str = ""  # as the caller named it; "" where it did not
     run: bool = False  # the one "program" is a RunRequest, the result a RunResponse
     retries: "deque[tuple[int, bytes, Worker | None]]" = field(default_factory=deque)
     failures: dict[int, Failures] = field(default_factory=dict)

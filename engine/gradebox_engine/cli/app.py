@@ -216,6 +216,20 @@ def serve(
     log_programs: Annotated[
         bool, typer.Option("--log-programs", help="Write the text of programs into the log, too.")
     ] = False,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Serve TLS with this certificate (PEM). Default: in the clear.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key.")] = None,
+    tls_client_ca: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Accept clients only with a certificate from these authorities."),
+    ] = None,
+    drain_s: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Seconds for calls under way when asked to end; the rest is handed back. Default: 10."
+        ),
+    ] = None,
     embedded: Annotated[bool, typer.Option("--embedded", hidden=True)] = False,
 ) -> int:
     """Run the engine as a gRPC service until SIGINT or SIGTERM.
@@ -235,6 +249,10 @@ def serve(
         cache_path=cache_path,
         http=http,
         log_programs=log_programs or None,
+        tls_certificate=tls_certificate,
+        tls_key=tls_key,
+        tls_client_ca=tls_client_ca,
+        drain_s=drain_s,
     )
 
 
@@ -275,6 +293,17 @@ def gateway(
         timeout_s=timeout,
         access={"token": token, "ca_file": ca_file, "cert_file": cert_file, "key_file": key_file},
     )
+
+
+@app.command()
+def token(
+    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Who is to use it.")],
+    json: Json = False,
+) -> int:
+    """Make a token for a tenant of an engine: the token, shown once, and the lines for the engine's configuration."""
+    from gradebox_engine.cli import token as command
+
+    return command.token(tenant, as_json=json)
 
 
 @app.command()

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 
 from gradebox_engine import server
@@ -43,7 +42,7 @@ class Front:
     target: str
     scheduler: CountingScheduler
     pool: Pool
-    server: grpc.aio.Server
+    server: server.Serving
     config: EngineConfig
     log: Path
     meter: Meter

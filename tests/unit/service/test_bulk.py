@@ -4,7 +4,6 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 
-import grpc
 import pytest
 
 import gradebox
@@ -205,7 +204,7 @@ async def test_an_engine_that_is_away_for_a_while_costs_nothing(start_front: Sta
     assert sorted(map(str, keys)) == sorted(map(str, range(200)))
 
 
-async def _serve_again(front: Front) -> grpc.aio.Server:
+async def _serve_again(front: Front) -> server.Serving:
     await asyncio.sleep(1.0)
     return await server.listen(front.config, front.scheduler, front.pool)
 

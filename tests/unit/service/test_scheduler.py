@@ -386,12 +386,12 @@ def test_a_full_queue_refuses_and_takes_again(scheduler: Scheduler) -> None:
 
 async def test_room_is_waited_for(scheduler: Scheduler) -> None:
     caller = Caller(scheduler)
-    await scheduler.room()
+    await scheduler.room(Call())
     job = caller.submit(150)
     with pytest.raises(QueueFull):
         caller.submit(1)
     scheduler.cancel(job)
-    await scheduler.room()
+    await scheduler.room(Call())
     caller.submit(1)
 
 
@@ -400,7 +400,7 @@ async def test_several_that_wait_for_room_do_not_overfill_it(scheduler: Schedule
     job = caller.submit(150)
 
     async def submit_when_there_is_room() -> None:
-        await scheduler.room()
+        await scheduler.room(Call())
         caller.submit(100)  # QueueFull if another has just filled it
 
     waiting = [asyncio.create_task(submit_when_there_is_room()) for _ in range(3)]
