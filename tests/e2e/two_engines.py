@@ -101,9 +101,9 @@ class Killer(threading.Thread):
             self.failure = error
 
 
-def some_rows(folder: Path, seed: int) -> list[list[Row]]:
-    """Pieces of one problem each, shuffled."""
-    found = rows.of_data(folder, GROUPS) if (folder / "truth").is_dir() else rows.of_samples()
+def some_rows(data: Path | None, seed: int) -> list[list[Row]]:
+    """Pieces of one problem each, shuffled; data: None is the shipped sample."""
+    found = rows.of_data(data, GROUPS) if data is not None else rows.of_samples()
     pieces = rows.items(found)
     random.Random(seed).shuffle(pieces)
     return pieces
@@ -159,7 +159,7 @@ def work(client: gradebox.Client, pieces: Sequence[list[Row]], submissions: int,
 
 
 def run(
-    folder: Path, data: Path, *, submissions: int, kill_every_s: float, seed: int, workers: int = 1
+    folder: Path, data: Path | None, *, submissions: int, kill_every_s: float, seed: int, workers: int = 1
 ) -> tuple[list[str], Killer]:
     """Grades under the killer; what deviates, and what the killer did."""
     folders = [folder / name for name in ("one", "two")]
@@ -202,7 +202,7 @@ def main() -> int:
         folder.chmod(0o755)  # jails pass through it under an id that nobody has
         deviations, _ = run(
             folder,
-            args.data,
+            args.data if (args.data / "truth").is_dir() else None,
             submissions=args.submissions,
             kill_every_s=args.kill_every_s,
             seed=args.seed,
