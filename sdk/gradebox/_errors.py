@@ -10,6 +10,7 @@ GradeboxError
 """
 
 import contextlib
+from typing import Self
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -34,6 +35,9 @@ class InvalidRequest(GradeboxError):
         super().__init__(f"{field}: {problem}" if field else problem)
         self.field = field
         self.problem = problem
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
+        return type(self), (self.problem, self.field)  # of pools of processes
 
 
 class AccessDenied(GradeboxError):
