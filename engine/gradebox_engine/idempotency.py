@@ -11,6 +11,8 @@ where that is not enough, what is just recorded is kept no longer: the call that
 Orphans' programs are in the scheduler's queue and count there; an orphan stops running when what nobody
 collects is as much as a call may leave uncollected.
 
+Each front of an engine has its own: a call that is repeated to another front is new there.
+
 Pure asyncio logic, without gRPC.
 """
 

@@ -20,16 +20,16 @@ type File = str | os.PathLike[str]
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a channel needs beside its target. credentials: None is plaintext."""
+    """What a channel needs beside its target. tls: PEM texts of authorities, key and certificate; None is plaintext."""
 
-    credentials: grpc.ChannelCredentials | None = None
+    tls: tuple[bytes | None, bytes | None, bytes | None] | None = field(default=None, repr=False)
     metadata: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     def channel(self, target: str, options: Sequence[tuple[str, Any]]) -> grpc.aio.Channel:
         """A channel to a target, in the event loop that runs."""
-        if self.credentials is None:
+        if self.tls is None:
             return grpc.aio.insecure_channel(target, options=options)
-        return grpc.aio.secure_channel(target, self.credentials, options=options)
+        return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(*self.tls), options=options)
 
 
 def access(
@@ -64,8 +64,7 @@ def access(
     if not secure:
         return Access(None, metadata)
     read = {name: None if file is None else _read(file, name) for name, file in files.items()}
-    credentials = grpc.ssl_channel_credentials(read["ca_file"], read["key_file"], read["cert_file"])
-    return Access(credentials, metadata)
+    return Access((read["ca_file"], read["key_file"], read["cert_file"]), metadata)
 
 
 def _checked(token: str) -> str:

@@ -22,9 +22,9 @@ class Client:
     """A client of one engine or several: `host:port`, `unix:/path`, `dns:///name:port` (every address of
     the name), or a list of those.
 
-    It can be used from several threads, and where an event loop is running (a notebook). A fork of
-    a process can use it too, but only if no call was made before. Use it as a context manager, or
-    close it.
+    It can be used from several threads, where an event loop is running (a notebook), and in a fork of
+    the process: there its calls are made by a helper process, if gRPC was in use before. Use it as a
+    context manager, or close it.
 
     Args:
         token, ca_file, cert_file, key_file, tls, retry_s: see AsyncClient.

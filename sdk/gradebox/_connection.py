@@ -1,4 +1,7 @@
-"""One gRPC channel to an engine: its methods, its state, and which suites the engine has seen."""
+"""One gRPC channel to an engine: its methods, its state, and which suites the engine has seen.
+
+In a fork of a process that had used gRPC, the channel is one of a helper process: see `_relay`.
+"""
 
 import asyncio
 import contextlib
@@ -14,6 +17,7 @@ from gradebox._access import Access
 from gradebox._deadline import Deadline
 from gradebox._errors import GradeboxError, Unavailable, from_rpc
 from gradebox._problems import Suite
+from gradebox._relay import Channel
 from gradebox_proto.v1 import grading_pb2 as wire
 from gradebox_proto.v1 import routing_pb2 as routed
 
@@ -36,11 +40,6 @@ _OPTIONS = (
     ("grpc.min_reconnect_backoff_ms", 5_000),  # how long one attempt may take, TLS and all
     ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
 )
-
-
-# The process that first used gRPC. Its threads do not survive a fork, and a call in the child would
-# wait for ever.
-_grpc_process: int | None = None
 
 
 class Peer(Protocol):
@@ -82,7 +81,8 @@ class Connection:
         self._rests_until_s = 0.0
         self._target = target
         self._peer = peer
-        self._channel: grpc.aio.Channel | None = None
+        self._channel: grpc.aio.Channel | Channel | None = None
+        self._pid = os.getpid()  # whose the channel is
         self._loop: asyncio.AbstractEventLoop | None = None
         self._calls: dict[str, Any] = {}
         self._known: set[bytes] = set()
@@ -97,7 +97,9 @@ class Connection:
         """Closes the channel; calls under way fail."""
         self._closed = True
         channel, self._channel = self._channel, None
-        if channel is not None and self._loop is asyncio.get_running_loop():
+        if channel is not None and self._pid != os.getpid():
+            _inherited.append(channel)
+        elif channel is not None and self._loop is asyncio.get_running_loop():
             await channel.close()
 
     # --- calls ----------------------------------------------------------------------------------
@@ -107,10 +109,14 @@ class Connection:
         loop = asyncio.get_running_loop()
         if self._closed:
             raise Unavailable("this client is closed")
-        _claim_grpc()
-        if self._channel is None or self._loop is not loop:
-            self._channel = self._access.channel(self._target, self._options)
-            self._loop = loop
+        if self._channel is None or self._loop is not loop or self._pid != os.getpid():
+            if self._pid != os.getpid():
+                _inherited.append((self._channel, self._calls.copy()))
+            if _is_fork():
+                self._channel = Channel(self._target, self._options, self._access.tls)
+            else:
+                self._channel = self._access.channel(self._target, self._options)
+            self._loop, self._pid = loop, os.getpid()
             self._calls.clear()
         if name not in self._calls:
             kind = self._channel.stream_stream if stream else self._channel.unary_unary
@@ -199,7 +205,7 @@ class Connection:
         return error if self._closed else None
 
     def _state(self) -> grpc.ChannelConnectivity:
-        if self._channel is None or self._loop is not asyncio.get_running_loop():
+        if self._channel is None or self._loop is not asyncio.get_running_loop() or self._pid != os.getpid():
             return grpc.ChannelConnectivity.READY  # as far as is known: the next call makes a channel
         return self._channel.get_state(try_to_connect=True)
 
@@ -222,12 +228,13 @@ class Connection:
         self._known.discard(suite.sha256)
 
 
-def _claim_grpc() -> None:
+_grpc_process: int | None = None  # the one that first used gRPC
+_inherited: list[Any] = []  # channels of the process that this one is a fork of: not even to be closed here
+
+
+def _is_fork() -> bool:
+    """Whether this process is a fork of one that had used gRPC, which does not survive that."""
     global _grpc_process
     if _grpc_process is None:
         _grpc_process = os.getpid()
-    if _grpc_process != os.getpid():
-        raise Unavailable(
-            "this process is a fork of one that had called an engine before, which gRPC does not "
-            "survive: fork before the first call, or start processes with 'spawn'"
-        )
+    return _grpc_process != os.getpid()

@@ -42,6 +42,7 @@ class _Process:
 
     def __init__(self, workers: int | None, config_file: str | os.PathLike[str] | None) -> None:
         _sweep()
+        self._owner = os.getpid()
         self._folder = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")  # mode 0700
         self.socket = Path(self._folder, "engine.sock")
         command = [sys.executable, "-P", "-m", "gradebox_engine", "serve", "--embedded"]
@@ -68,8 +69,8 @@ class _Process:
         self.end = weakref.finalize(self, _end, self._process, self._folder, os.getpid())
 
     def fault(self) -> EngineFault | None:
-        """Why the engine does not answer, if its process has ended."""
-        status = self._process.poll()
+        """Why the engine does not answer, if its process has ended; a fork of its owner cannot know."""
+        status = self._process.poll() if os.getpid() == self._owner else None
         if status is None:
             return None
         self._reader.join(1)

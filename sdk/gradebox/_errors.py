@@ -10,6 +10,7 @@ GradeboxError
 """
 
 import contextlib
+from typing import Self
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -35,6 +36,9 @@ class InvalidRequest(GradeboxError):
         self.field = field
         self.problem = problem
 
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
+        return type(self), (self.problem, self.field)  # of pools of processes
+
 
 class AccessDenied(GradeboxError):
     """The engine does not accept the token, or the certificate, for this call."""
@@ -51,8 +55,13 @@ class Overloaded(GradeboxError):
 
 
 class Unavailable(GradeboxError):
-    """No engine answers at the address, or it has no worker."""
+    """No engine answers at the address, or it has no worker.
 
+    Attributes:
+        retry_after_s: seconds that the engine asks to wait; 0 where it does not say.
+    """
+
+    retry_after_s = 0.0
     _said = False  # by an engine that is there, and not by its absence
 
 
@@ -92,9 +101,9 @@ def from_status(code: int, message: str, field: str = "") -> GradeboxError:
 def from_detail(detail: wire.ErrorDetail) -> GradeboxError:
     """The exception for an error that came inside an answer."""
     error = from_status(detail.code, detail.message, detail.field)
-    if isinstance(error, Overloaded):
+    if isinstance(error, Overloaded | Unavailable):
         error.retry_after_s = detail.retry_after_s
-    elif isinstance(error, Unavailable):
+    if isinstance(error, Unavailable):
         error._said = True
     return error
 
@@ -109,7 +118,7 @@ def from_rpc(error: grpc.aio.AioRpcError) -> GradeboxError:
         if _LOST_WHILE_WRITING in text:
             return Unavailable("the connection was lost")
         known = from_status(error.code().value[0], text)
-    if isinstance(known, Overloaded) and (details := metadata.get("grpc-status-details-bin")) is not None:
+    if isinstance(known, Overloaded | Unavailable) and (details := metadata.get("grpc-status-details-bin")) is not None:
         known.retry_after_s = known.retry_after_s or _retry_delay_s(details)
     return known
 

@@ -139,7 +139,7 @@ class Stream:
             has_others = self._terms.hand_over(self)
             if not has_others:
                 self._terms.patience.failed(error, has_answered=self._terms.has_answered())
-            await self._backoff.pause()
+            await self._backoff.pause(0.0 if has_others else error.retry_after_s)
             if not has_others or self.connection.is_up():
                 self.is_up = True
                 return

@@ -86,7 +86,7 @@ class Targets:
                 if self._closed:
                     raise
                 patience.failed(error, has_answered=self.has_answered)
-                wait_s = error.retry_after_s if isinstance(error, Overloaded) else 0.0
+                wait_s = error.retry_after_s
                 if connection is not None and (isinstance(error, Overloaded) or error._said):
                     connection.rest(max(wait_s, REST_S))
                     connection = None  # others may do better

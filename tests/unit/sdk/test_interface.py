@@ -1,6 +1,7 @@
 """The package's whole interface, and that the synchronous half has the shape of the other."""
 
 import inspect
+import pickle
 import subprocess
 import sys
 
@@ -74,3 +75,8 @@ def test_an_error_names_its_field() -> None:
     assert str(error) == "tests[1].stdio: missing"
     large = from_status(8, "Received message larger than max (9 vs. 5)")
     assert isinstance(large, gradebox.InvalidRequest)
+
+
+def test_an_error_survives_its_way_from_another_process() -> None:
+    error = pickle.loads(pickle.dumps(gradebox.InvalidRequest("missing", "tests")))
+    assert (str(error), error.field, error.problem) == ("tests: missing", "tests", "missing")
