@@ -1,4 +1,6 @@
-"""Runs a command in what a container runtime would make of a manifest: `python container.py [OPTION…] COMMAND…`, as root.
+"""Runs a command in what a container runtime would make of a manifest, as root, from the repository's folder:
+
+    python -m tests.deploy.container [OPTION…] COMMAND…
 
 No runtime is needed; it does with namespaces what one does, where an engine can tell the difference: a PID, a mount and
 a control group namespace, its own control groups mounted read-only, /sys read-only, parts of /proc covered, a bounding
@@ -26,9 +28,7 @@ import tempfile
 from pathlib import Path
 
 import pyseccomp
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from tests.sandbox import ordinary_user  # noqa: E402
+from tests.sandbox import ordinary_user
 
 FIRST_ID, IDS = 2_000_000, 65_536
 _RDONLY, _REMOUNT, _BIND, _REC, _PRIVATE, _DETACH = 1, 32, 4096, 16384, 1 << 18, 2
