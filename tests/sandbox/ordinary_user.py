@@ -41,7 +41,7 @@ def _prefixes() -> list[Path]:
     return [path for path in dict.fromkeys(wanted) if path.is_relative_to("/root")]
 
 
-def _reach_below_root(store: Path) -> None:
+def reach_below_root(store: Path) -> None:
     """Covers /root with an empty folder that everybody may pass, and binds what is needed back in."""
     prefixes = _prefixes()
     for number, path in enumerate(prefixes):
@@ -53,7 +53,8 @@ def _reach_below_root(store: Path) -> None:
         _mount(str(store / str(number)), str(path), None, _BIND | _REC)
 
 
-def _own_files(store: Path, subuid: str, subgid: str) -> None:
+def own_files(store: Path, subuid: str, subgid: str) -> None:
+    """Covers the files of accounts and of subordinate ids."""
     accounts = Path("/etc/passwd").read_text() + f"{NAME}:x:{UID}:{UID}::/tmp:/bin/sh\n"
     groups = Path("/etc/group").read_text() + f"{NAME}:x:{UID}:\n"
     for name, text in (("passwd", accounts), ("group", groups), ("subuid", subuid), ("subgid", subgid)):
@@ -78,7 +79,8 @@ def _delegated() -> list[Path]:
     return folders
 
 
-def _become_user() -> None:
+def become_user() -> None:
+    """From here on this process is the ordinary user."""
     os.setgroups([])
     os.setresgid(UID, UID, UID)
     os.setresuid(UID, UID, UID)
@@ -88,7 +90,7 @@ def _become_user() -> None:
     os.chdir("/tmp")
 
 
-def _remove_groups(folder: Path) -> None:
+def remove_groups(folder: Path) -> None:
     """Removes a control group and those below it, which are empty or about to be."""
     for _ in range(100):
         try:
@@ -116,8 +118,8 @@ def main() -> int:
     pid = 0
     try:
         _mount("tmpfs", str(store), "tmpfs", 0, "mode=755,size=1m")
-        _own_files(store, options.subuid, options.subgid)
-        _reach_below_root(store)
+        own_files(store, options.subuid, options.subgid)
+        reach_below_root(store)
         for name in options.without:
             _mount("/dev/null", shutil.which(name) or f"/usr/bin/{name}", None, _BIND)
         for folder in options.submount:
@@ -127,13 +129,13 @@ def main() -> int:
         if pid == 0:
             for folder in groups:
                 (folder / "cgroup.procs").write_text("0")
-            _become_user()
+            become_user()
             os.execvp(options.command[0], options.command)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     finally:
         if pid or not groups:  # not in a child whose exec failed
             for folder in groups:
-                _remove_groups(folder)
+                remove_groups(folder)
             _libc.umount2(os.fsencode(store), _DETACH)
             store.rmdir()
 
