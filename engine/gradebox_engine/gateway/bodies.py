@@ -9,6 +9,8 @@ from starlette.requests import ClientDisconnect, Request
 
 from gradebox_engine.gateway.errors import Refused
 
+_READ_S = 60
+
 
 class Bodies:
     """The bodies of all requests under way."""
@@ -25,17 +27,21 @@ class Bodies:
         try:
             if int(request.headers.get("content-length") or 0) > self._max_body_bytes:
                 raise self._too_large()
-            async for part in request.stream():
-                size += len(part)
-                self._room_bytes -= len(part)
-                if size > self._max_body_bytes:
-                    raise self._too_large()
-                if self._room_bytes < 0:
-                    raise Refused(503, "too much is under way already; try again")
-                parts.append(part)
-            yield b"".join(parts)
+            async with asyncio.timeout(_READ_S):
+                async for part in request.stream():
+                    size += len(part)
+                    self._room_bytes -= len(part)
+                    if size > self._max_body_bytes:
+                        raise self._too_large()
+                    if self._room_bytes < 0:
+                        raise Refused(503, "too much is under way already; try again")
+                    parts.append(part)
         except ClientDisconnect:
             raise Refused(499, "gone") from None
+        except TimeoutError:
+            raise Refused(408, f"the request did not come within {_READ_S} s") from None
+        else:
+            yield b"".join(parts)
         finally:
             self._room_bytes += size
 

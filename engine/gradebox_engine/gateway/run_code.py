@@ -1,7 +1,8 @@
 """SandboxFusion's /run_code: one program, its output.
 
-Its run_timeout is wall time, and so it is here: the limit on CPU time is the same number. What it calls a
-SandboxError (the service's fault) is here an engine's fault, and what the engines do not offer.
+Its run_timeout is wall time, and so it is here, less what the program stood in the queue for a processor; the limit
+on CPU time is the same number. What it calls a SandboxError (the service's fault) is here an engine's fault, and what
+the engines do not offer.
 """
 
 import re

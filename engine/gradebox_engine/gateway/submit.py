@@ -7,6 +7,7 @@ in the output are `gradebox.extract_code`'s, output is compared with regard to c
 (`custom_extract_logic`) runs in the service.
 """
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -39,7 +40,9 @@ async def submit(client: gradebox.AsyncClient, asked: SubmitRequest, timeout_s: 
     timeout = asked.config.run_timeout or RUN_TIMEOUT_S
     row["limits"] = {"cpu_time_s": timeout, "wall_time_s": timeout, **(row.get("limits") or {})}
     problem = problem_of(row, language=asked.config.language)
-    code = gradebox.extract_code(asked.completion, language=problem.language, entry_point=problem.entry_point)
+    code = await asyncio.to_thread(
+        gradebox.extract_code, asked.completion, language=problem.language, entry_point=problem.entry_point
+    )
     if code is None:
         return EvalResult(id=asked.id, accepted=False, extracted_code="", tests=[], extracted_type="empty")
     run_all = bool(asked.config.extra.get("run_all_cases"))

@@ -107,14 +107,8 @@ async def grade_all(
     """
     if len(outputs) != len(tasks):
         raise InvalidRequest(f"{len(outputs)} outputs for {len(tasks)} tasks", "tasks")
-    outcomes: list[Outcome] = []
-    items: list[GradeItem] = []
-    for index, (output, task) in enumerate(zip(outputs, tasks, strict=True)):
-        problem = task if isinstance(task, Problem) else problem_of(task, min_seal=settings.min_seal)
-        program = extract(text_of(output), language=problem.language, entry_point=problem.entry_point)
-        outcomes.append(Outcome(settings.no_program) if program is None else Outcome(None, program))
-        if program is not None:
-            items.append(GradeItem(problem, [program], key=index))
+    # Beside the event loop: a step's outputs are megabytes.
+    outcomes, items = await asyncio.to_thread(_prepared, outputs, tasks, settings, extract)
     error: GradeboxError | None = None
     try:
         async with asyncio.timeout(settings.timeout_s):
@@ -129,6 +123,21 @@ async def grade_all(
         replace(outcome, error=error) if outcome.reward is None and outcome.error is None else outcome
         for outcome in outcomes
     ]
+
+
+def _prepared(
+    outputs: Sequence[Any], tasks: Sequence[Any], settings: Settings, extract: Extract
+) -> tuple[list[Outcome], list[GradeItem]]:
+    """Outcomes so far, and what is to be graded. Raises InvalidRequest."""
+    outcomes: list[Outcome] = []
+    items: list[GradeItem] = []
+    for index, (output, task) in enumerate(zip(outputs, tasks, strict=True)):
+        problem = task if isinstance(task, Problem) else problem_of(task, min_seal=settings.min_seal)
+        program = extract(text_of(output), language=problem.language, entry_point=problem.entry_point)
+        outcomes.append(Outcome(settings.no_program) if program is None else Outcome(None, program))
+        if program is not None:
+            items.append(GradeItem(problem, [program], key=index))
+    return outcomes, items
 
 
 async def _grade(client: AsyncClient, items: list[GradeItem], outcomes: list[Outcome], reward: str) -> None:
