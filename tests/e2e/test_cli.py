@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.usefixtures("jails")
+pytestmark = [pytest.mark.usefixtures("jails"), pytest.mark.xdist_group("machine")]
 
 COMMAND = (sys.executable, "-m", "gradebox_engine")
 # A few milliseconds each, so that there is time to end the command between the first and the last.

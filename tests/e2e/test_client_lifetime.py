@@ -25,7 +25,7 @@ print(engine._client._process._process.pid, flush=True)
 sys.stdin.readline()
 """
 
-pytestmark = pytest.mark.usefixtures("jails")
+pytestmark = [pytest.mark.usefixtures("jails"), pytest.mark.xdist_group("machine")]
 
 
 class Owner:
