@@ -17,11 +17,12 @@ PY_RL := $(VENV_RL)/bin/python
 STAMP_RL := $(VENV_RL)/.stamp-setup
 PYTHON ?= $(shell bash tests/checks/find_python.sh)
 DATA ?=
+JOBS ?= 2
 
 help:
 	@echo "make setup        .venv with the SDK, the engine and the test tools (no torch)"
 	@echo "make demo         grade the shipped sample (DATA=folder: published data files)"
-	@echo "make test         unit, sandbox, attacks, e2e; then what needs torch, if any"
+	@echo "make test         unit, sandbox, attacks, e2e; then what needs torch, if any (JOBS=2: at once)"
 	@echo "make check        ruff, mypy, import rules, generated stubs, thin wheel"
 	@echo "make stubs        regenerate proto/gradebox_proto/v1/*_pb2*.py"
 	@echo "make soak         a million test cases through one engine (TESTS=number)"
@@ -68,7 +69,9 @@ demo: setup
 	@$(VENV)/bin/gradebox demo $(if $(DATA),--data "$(DATA)")
 
 test: setup
-	$(PY) -m pytest tests/unit tests/fuzz tests/sandbox tests/attacks tests/e2e
+	@# Two at once, the longest first: many tests wait. What loads the whole machine comes after that, alone.
+	$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not alone" tests/e2e tests/attacks tests/sandbox tests/unit tests/fuzz
+	$(PY) -m pytest -m alone tests/e2e
 	@if [ -d tests/trainer ]; then $(MAKE) --no-print-directory setup-train && $(PY) -m pytest tests/trainer; fi
 	@$(MAKE) --no-print-directory test-integrations
 

@@ -80,9 +80,9 @@ def main() -> int:
             print(f"wheel: {line}", file=sys.stderr)
 
         home = folder / "venv"
-        venv.create(home, with_pip=True)
+        venv.create(home)
         python = home / "bin" / "python"
-        run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
+        run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--disable-pip-version-check", wheel)
         run(python, "-W", "error", "-c", PROBE)
     return 1 if wrong else 0
 

@@ -121,7 +121,7 @@ DELICATE = (
         "P",
         ["for n in range(3000):\n    assert f(n) == n + 1"],
     ),
-    Delicate("a test that burns CPU itself", "def f(): return 1\n", "P", [_BURN + "burn(1.5)\nassert f() == 1"]),
+    Delicate("a test that burns CPU itself", "def f(): return 1\n", "P", [_BURN + "burn(1.2)\nassert f() == 1"]),
     Delicate(
         "a test beside the program",
         f"{_BURN}\ndef g(): return 1\ndef f(): return burn(0.48) + g()\n",

@@ -8,6 +8,8 @@ from tests.e2e.serving import Server
 import gradebox
 from gradebox import Verdict
 
+pytestmark = pytest.mark.xdist_group("machine")
+
 PROGRAMS = [
     "def f(x): return x + 1",
     "def f(x): return 2 * x",

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.usefixtures("jails")
+from gradebox_engine import samples
+
+pytestmark = [pytest.mark.usefixtures("jails"), pytest.mark.xdist_group("machine")]
 
 COMMAND = (sys.executable, "-m", "gradebox_engine")
 # A few milliseconds each, so that there is time to end the command between the first and the last.
@@ -152,6 +154,19 @@ def test_doctor_finds_this_machine_fit() -> None:
 
 
 def test_demo_gives_what_its_sample_expects() -> None:
-    answer = json.loads(run("demo", "--json").stdout)
-    assert answer["unexpected"] == 0
+    """By what the sample itself allows, and by what the command makes of that."""
+    done = subprocess.run([*COMMAND, "demo", "--json"], capture_output=True, text=True, timeout=300, check=False)
+    answer = json.loads(done.stdout)
+    expected = {
+        (sample.problem["id"], index): each for sample in samples.load() for index, each in enumerate(sample.expected)
+    }
+    assert sorted((label["id"], label["program_index"]) for label in answer["labels"]) == sorted(expected)
     assert answer["submissions"] == len(answer["labels"]) > 200
+    wrong = [
+        (label["id"], label["verdict"], label["pass_rate"], each)
+        for label in answer["labels"]
+        for each in [expected[label["id"], label["program_index"]]]
+        if not each.allows(label["verdict"], label["pass_rate"])
+    ]
+    assert not wrong
+    assert (done.returncode, answer["unexpected"]) == (0, 0), done.stderr

@@ -25,7 +25,7 @@ print(engine._client._process._process.pid, flush=True)
 sys.stdin.readline()
 """
 
-pytestmark = pytest.mark.usefixtures("jails")
+pytestmark = [pytest.mark.usefixtures("jails"), pytest.mark.xdist_group("machine")]
 
 
 class Owner:
@@ -171,16 +171,13 @@ def test_workers_that_are_killed_cost_no_result() -> None:
         assert wait_until(lambda: len(workers()) == 2)
 
 
-def test_folders_of_owners_that_are_gone_are_swept(
-    jails: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    tmp_path.chmod(0o711)
+def test_folders_of_owners_that_are_gone_are_swept(jails: None, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))  # short: a socket's name has little room
     ended = subprocess.Popen(["/bin/true"])
     ended.wait()
-    stale, living, other = (tmp_path / f"gradebox-{name}" for name in (f"engine-{ended.pid}-x", "engine-1-x", "else"))
-    for folder in (stale, living, other):
-        folder.mkdir()
-        (folder / "engine.sock").touch()
+    stale, living, other = (folder / f"gradebox-{name}" for name in (f"engine-{ended.pid}-x", "engine-1-x", "else"))
+    for made in (stale, living, other):
+        made.mkdir()
+        (made / "engine.sock").touch()
     with gradebox.Engine(workers=1):
-        assert [folder.exists() for folder in (stale, living, other)] == [False, True, True]
+        assert [made.exists() for made in (stale, living, other)] == [False, True, True]

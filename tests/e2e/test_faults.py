@@ -24,7 +24,7 @@ import gradebox
 from gradebox import GradeItem, Problem, Verdict
 from gradebox_engine.jail import cgroup
 
-pytestmark = pytest.mark.usefixtures("jails")
+pytestmark = [pytest.mark.usefixtures("jails"), pytest.mark.xdist_group("machine")]
 
 GOOD = "def f(x):\n    return x + 1\n"
 BUSY = "sum(i * i for i in range(600_000))\n" + GOOD

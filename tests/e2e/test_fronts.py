@@ -18,7 +18,7 @@ from gradebox import GradeItem, Problem, Verdict
 from gradebox._connection import Connection
 from gradebox._fronts import Fronts
 
-pytestmark = pytest.mark.usefixtures("jails")
+pytestmark = [pytest.mark.usefixtures("jails"), pytest.mark.xdist_group("machine")]
 
 GOOD = "def f(x):\n    return x + 1\n"
 BUSY = "sum(i * i for i in range(300_000))\n" + GOOD

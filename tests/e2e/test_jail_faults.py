@@ -5,8 +5,11 @@ import threading
 import time
 
 import psutil
+import pytest
 
 import gradebox
+
+pytestmark = pytest.mark.xdist_group("machine")
 
 
 def _engines() -> list[int]:

@@ -9,6 +9,8 @@ from tests.e2e import load, truth
 import gradebox
 from gradebox_engine.worker.queued import Queued
 
+pytestmark = pytest.mark.alone
+
 LOOPS = load.BUSY_A_CORE * (os.cpu_count() or 1)
 EVERY = {"humaneval_mixed": 100, "mbpp_mixed": 100, "gentests_gpt35_on_mixed": 150, "apps_coderl": 8}
 

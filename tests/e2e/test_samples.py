@@ -1,4 +1,4 @@
-"""The sample that ships with the package: what it holds, and that every program gets its verdict."""
+"""The sample that ships with the package: what it holds. (That every program gets its verdict: test_cli, the demo.)"""
 
 import collections
 
@@ -41,24 +41,6 @@ def test_expectations_fit_their_kinds() -> None:
                     assert expected.verdict == "TIME_LIMIT"
                 case "hostile":
                     assert (expected.verdict, rate) == ("not_passed", None)
-
-
-def test_every_program_gets_its_verdict(engine: gradebox.Engine) -> None:
-    loaded = samples.load()
-    items = [
-        gradebox.GradeItem(gradebox.Problem.from_dict(sample.problem), sample.programs, key=index)
-        for index, sample in enumerate(loaded)
-    ]
-    graded = {answer.key: answer.results for answer in engine.grade_many(items)}
-    wrong = [
-        f"{sample.problem['id']} {expected.kind}: expected {expected.verdict} "
-        f"{expected.pass_rate}, got {result.verdict.name} {result.pass_rate}: "
-        + "; ".join(f"{t.verdict.name} {t.message[:60]}" for t in result.tests)
-        for index, sample in enumerate(loaded)
-        for expected, result in zip(sample.expected, graded[index], strict=True)
-        if not expected.allows(result.verdict.name, result.pass_rate)
-    ]
-    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("kind", ["assert", "stdio", "call", "unittest"])

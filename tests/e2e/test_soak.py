@@ -4,6 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.xdist_group("machine")
+
 # With few tests a submission, and few problems, so that memory is steady early.
 SHORT = ["--tests", "20000", "--problems", "3", "--only", "humaneval_|mbpp_mixed|apps|stdin|on_mixed"]
 

@@ -17,7 +17,7 @@ from tests.sandbox import ordinary_user
 
 Run = Any  # the fixture of conftest.py
 
-pytestmark = pytest.mark.usefixtures("jails")
+pytestmark = [pytest.mark.usefixtures("jails"), pytest.mark.xdist_group("machine")]
 
 HARNESS = (sys.executable, str(Path(ordinary_user.__file__)))
 RANGE = range(1_200_000, 1_200_000 + 65536)
