@@ -50,6 +50,7 @@ def test_a_grader_holds_its_deadline_and_keeps_what_it_has(server: Server) -> No
         assert fast.reward == 1.0
 
 
+@pytest.mark.xdist_group("machine")
 def test_an_engine_that_is_killed_gives_none(server: Server) -> None:
     with server.start():
         grader = Grader(engine=server.target, timeout_s=3)
