@@ -11,6 +11,14 @@ from tests.e2e import footprint
 from tests.e2e.serving import Server, StartServer
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Who looks over the machine for what an engine has left does so with no other killer of engines beside it."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "start_server" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group("machine"))
+
+
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder that jails can pass through; pytest's own are closed to their ids."""
