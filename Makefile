@@ -69,8 +69,10 @@ demo: setup
 	@$(VENV)/bin/gradebox demo $(if $(DATA),--data "$(DATA)")
 
 test: setup
-	@# Two at once, the longest first: many tests wait. What loads the whole machine comes after that, alone.
-	$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not alone" tests/e2e tests/attacks tests/sandbox tests/unit tests/fuzz
+	@# Two at once, since many tests wait. First those that fork this process, while nothing in it uses gRPC's threads;
+	@# what loads the whole machine comes last, alone.
+	$(PY) -m pytest -n $(JOBS) --dist loadgroup tests/sandbox tests/fuzz tests/unit
+	$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not alone" tests/e2e tests/attacks
 	$(PY) -m pytest -m alone tests/e2e
 	@if [ -d tests/trainer ]; then $(MAKE) --no-print-directory setup-train && $(PY) -m pytest tests/trainer; fi
 	@$(MAKE) --no-print-directory test-integrations
