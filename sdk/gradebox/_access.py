@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc
 
+from gradebox._certificates import refused
 from gradebox._errors import InvalidRequest
 
 type File = str | os.PathLike[str]
@@ -24,12 +25,17 @@ class Access:
 
     credentials: grpc.ChannelCredentials | None = None
     metadata: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    certificate: bytes | None = field(default=None, repr=False)  # PEM, that this client shows
 
     def channel(self, target: str, options: Sequence[tuple[str, Any]]) -> grpc.aio.Channel:
         """A channel to a target, in the event loop that runs."""
         if self.credentials is None:
             return grpc.aio.insecure_channel(target, options=options)
         return grpc.aio.secure_channel(target, self.credentials, options=options)
+
+    def explained(self, text: str) -> str:
+        """What gRPC says of a lost connection, with the reason where it may be TLS."""
+        return text if self.credentials is None else refused(text, self.certificate)
 
 
 def access(
@@ -65,7 +71,7 @@ def access(
         return Access(None, metadata)
     read = {name: None if file is None else _read(file, name) for name, file in files.items()}
     credentials = grpc.ssl_channel_credentials(read["ca_file"], read["key_file"], read["cert_file"])
-    return Access(credentials, metadata)
+    return Access(credentials, metadata, read["cert_file"])
 
 
 def _checked(token: str) -> str:
