@@ -53,8 +53,8 @@ async def run(
     target: str, *, language: str = "", request_id: str | None = None, token: str | None = None
 ) -> tuple[grpc.StatusCode, str]:
     """Run, and the request id that came back."""
-    metadata = ((calls.REQUEST_ID_KEY, request_id),) if request_id is not None else ()
-    metadata += (("authorization", f"Bearer {token}"),) if token is not None else ()
+    given = {calls.REQUEST_ID_KEY: request_id, "authorization": token and f"Bearer {token}"}
+    metadata = tuple((key, value) for key, value in given.items() if value is not None)
     request = wire.RunRequest(source=SECRET.encode(), language=language)
     code, trailing = await ask(target, "Run", request, wire.RunResponse, metadata)
     return code, trailing[calls.REQUEST_ID_KEY]
