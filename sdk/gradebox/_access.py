@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc
 
+from gradebox._certificates import refused
 from gradebox._errors import InvalidRequest
 
 type File = str | os.PathLike[str]
@@ -30,6 +31,10 @@ class Access:
         if self.tls is None:
             return grpc.aio.insecure_channel(target, options=options)
         return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(*self.tls), options=options)
+
+    def explained(self, text: str) -> str:
+        """What gRPC says of a lost connection, with the reason where it may be TLS."""
+        return text if self.tls is None else refused(text, self.tls[2])
 
 
 def access(

@@ -150,6 +150,7 @@ class Connection:
             known = from_rpc(error)
             if isinstance(known, Unavailable) and not known._said:
                 self.was_lost = self._has_failed = True
+                known = Unavailable(self._access.explained(str(known)))
             else:
                 self.answered()
             raise known from None

@@ -19,7 +19,7 @@ STOP_TIMEOUT_S = 30.0
 class Server:
     """An engine that listens on `target`; all that it writes is below `folder`, its TMPDIR too.
 
-    It keeps no results unless its environment says so.
+    It keeps no results unless its environment says so. config: TOML, in `config_file` then.
     """
 
     def __init__(
@@ -30,6 +30,7 @@ class Server:
         fronts: int = 1,
         temporary: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        config: str = "",
         before_exec: Callable[[], None] | None = None,
     ) -> None:
         self.temporary = temporary or folder / "tmp"
@@ -43,6 +44,10 @@ class Server:
             self.target = f"127.0.0.1:{free.getsockname()[1]}"
         self._command = [sys.executable, "-P", "-m", "gradebox_engine", "serve", "--listen", self.target]
         self._command += ["--workers", str(workers), "--fronts", str(fronts)]
+        self.config_file = folder / "engine.toml"
+        if config:
+            self.config_file.write_text(config)
+            self._command += ["--config", str(self.config_file)]
         self._workers = workers
         self._fronts = fronts
         self.process: subprocess.Popen[bytes]

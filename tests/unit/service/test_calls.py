@@ -12,7 +12,7 @@ import gradebox
 from gradebox_engine import calls
 from gradebox_engine.logs import configure_logging
 from gradebox_engine.recent import KEPT, REASON_CHARACTERS, Recent
-from gradebox_engine.service import GradingService
+from gradebox_engine.tenants import new_token
 from gradebox_proto.v1 import grading_pb2 as wire
 
 from .conftest import StartFront
@@ -49,26 +49,21 @@ async def ask(
         return code, dict(await call.trailing_metadata())
 
 
-async def run(target: str, *, language: str = "", request_id: str | None = None) -> tuple[grpc.StatusCode, str]:
+async def run(
+    target: str, *, language: str = "", request_id: str | None = None, token: str | None = None
+) -> tuple[grpc.StatusCode, str]:
     """Run, and the request id that came back."""
-    metadata = ((calls.REQUEST_ID_KEY, request_id),) if request_id is not None else ()
+    given = {calls.REQUEST_ID_KEY: request_id, "authorization": token and f"Bearer {token}"}
+    metadata = tuple((key, value) for key, value in given.items() if value is not None)
     request = wire.RunRequest(source=SECRET.encode(), language=language)
     code, trailing = await ask(target, "Run", request, wire.RunResponse, metadata)
     return code, trailing[calls.REQUEST_ID_KEY]
 
 
-async def test_one_line_a_call_with_its_id(
-    start_front: StartFront, log: Lines, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    info = GradingService.run
-
-    async def as_tenant(self: GradingService, request: wire.RunRequest, context: Any) -> wire.RunResponse:
-        calls.current_call().tenant = "team"
-        return await info(self, request, context)
-
-    monkeypatch.setattr(GradingService, "run", as_tenant)
-    front = await start_front()
-    assert await run(front.target, request_id="job-7/step:3") == (grpc.StatusCode.OK, "job-7/step:3")
+async def test_one_line_a_call_with_its_id(start_front: StartFront, log: Lines) -> None:
+    token, digest = new_token()
+    front = await start_front(tenants={"team": {"tokens": [digest]}})
+    assert await run(front.target, request_id="job-7/step:3", token=token) == (grpc.StatusCode.OK, "job-7/step:3")
     (line,) = log("call")
     assert {name: line[name] for name in ("method", "request_id", "tenant", "programs", "code", "level")} == {
         "method": "Run",
