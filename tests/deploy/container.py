@@ -4,8 +4,8 @@
 
 No runtime is needed; it does with namespaces what one does, where an engine can tell the difference: a PID, a mount and
 a control group namespace, its own control groups mounted read-only, /sys read-only, parts of /proc covered, a bounding
-set of capabilities, no_new_privs, a seccomp profile in docker's format, and perhaps a user. What it has not got: a root
-file system of its own, a network of its own, AppArmor.
+set of capabilities, no_new_privs, a seccomp profile in docker's format, a read-only root with a /tmp, and perhaps a
+user. What it has not got: files of its own, a network of its own, AppArmor.
 
     --cap NAME          a capability that is left; all others go
     --seccomp FILE      the profile
@@ -72,20 +72,23 @@ def _hierarchies() -> list[tuple[str, str, str]]:
 def _mounts(hierarchies: list[tuple[str, str, str]], *, whole_proc: bool, own_groups: bool) -> None:
     _mount("none", "/", None, _REC | _PRIVATE)
     _mount("proc", "/proc", "proc", 0)
-    for name in () if whole_proc else _MASKED:
-        if (place := Path("/proc", name)).exists():
-            _mount("tmpfs" if place.is_dir() else "/dev/null", str(place), "tmpfs" if place.is_dir() else None,
-                   _RDONLY if place.is_dir() else _BIND)  # fmt: skip
-    for name in () if whole_proc else _READ_ONLY:
-        if (place := Path("/proc", name)).exists():
-            _mount(str(place), str(place), None, _BIND | _REC)
-            _mount("none", str(place), None, _REMOUNT | _BIND | _RDONLY)
+    covered = [Path("/proc", name) for name in (() if whole_proc else _MASKED)]
+    for path in filter(Path.is_dir, covered):
+        _mount("tmpfs", str(path), "tmpfs", _RDONLY)
+    for path in filter(Path.is_file, covered):
+        _mount("/dev/null", str(path), None, _BIND)
+    kept = [Path("/proc", name) for name in (() if whole_proc else _READ_ONLY)]
+    for path in filter(Path.exists, kept):
+        _mount(str(path), str(path), None, _BIND | _REC)
+        _mount("none", str(path), None, _REMOUNT | _BIND | _RDONLY)
     for place, kind, options in hierarchies:
         if own_groups:
             _check(_libc.umount2(os.fsencode(place), _DETACH), f"umount {place}")
             _mount("cgroup", place, kind, 0, options or None)
         _mount("none", place, None, _REMOUNT | _BIND | _RDONLY)
     _mount("none", "/sys", None, _REMOUNT | _BIND | _RDONLY)
+    _mount("tmpfs", "/tmp", "tmpfs", 0, "mode=1777,size=256m")
+    _mount("none", "/", None, _REMOUNT | _BIND | _RDONLY)
 
 
 def _filter(profile: Path) -> None:

@@ -91,13 +91,13 @@ async def test_what_the_page_shows(browser: "Browser") -> None:
         for shown in ("ready", "version 1.2.3", "tier full", "1,234", "sealed-judge", "worker ended", "1 busy with 3"):
             assert shown in text
         assert "998" in await page.inner_text("#verdicts")
-        await page.wait_for_selector("#throughput svg polyline")
+        await page.wait_for_selector("#throughput svg polyline", state="attached")
 
         await overview.update(snapshot(submissions=1998, ready=False))
-        await page.wait_for_function("document.querySelector('#verdicts').innerText.includes('1,998')")
+        await page.wait_for_selector("#verdicts :text('1,998')")
         assert await page.inner_text("#status") == "not ready: no worker is ready plain"
         assert len(await page.query_selector_all("#errors tbody tr")) == 2
-    await page.wait_for_function("document.querySelector('#status').innerText.startsWith('no contact since')")
+    await page.wait_for_selector("#status:text('no contact since')")
     assert "1,998" in await page.inner_text("#verdicts")  # what was known last
     assert [line for line in said if "ERR_CONNECTION" not in line] == []
 
@@ -113,9 +113,8 @@ async def test_texts_are_never_markup_and_nothing_comes_from_elsewhere(browser: 
         assert await page.title() == "gradebox"
         assert await page.query_selector_all("img, main script") == []
         # Even if markup got in, its script would not run.
-        await page.evaluate(
-            "document.body.insertAdjacentHTML('beforeend', '<a onclick=\"document.title=1\" id=x>x</a>')"
-        )
+        link = '<a id="x" onclick="document.title=1">x</a>'
+        await page.evaluate("html => document.body.insertAdjacentHTML('beforeend', html)", link)
         await page.click("#x")
         assert await page.title() == "gradebox"
         assert all("Content Security Policy" in line for line in said) and said

@@ -40,13 +40,13 @@ async def ask(
 ) -> tuple[grpc.StatusCode, dict[str, str]]:
     """One call without the client: its status code, and what came with its end."""
     async with grpc.aio.insecure_channel(target) as channel:
-        call = channel.unary_unary(
+        call: Any = channel.unary_unary(
             f"/gradebox.v1.Grading/{method}",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=answer.FromString,
         )(request, metadata=metadata)
         code = await call.code()
-        return code, dict(await call.trailing_metadata())
+        return code, {key: str(value) for key, value in await call.trailing_metadata()}
 
 
 async def run(
@@ -96,7 +96,7 @@ async def test_a_stream_is_one_line_and_a_flood_of_calls_is_few(
 ) -> None:
     monkeypatch.setattr(calls, "LINES_PER_S", 2)
     now_s = 1000.0
-    monkeypatch.setattr(calls.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr("gradebox_engine.calls.time.monotonic", lambda: now_s)
     front = await start_front()
     async with gradebox.AsyncClient(front.target) as client:
         items = [gradebox.GradeItem(gradebox.Problem(["t"]), ["a"], key) for key in range(50)]
