@@ -108,7 +108,7 @@ CHILD = """
 import os
 from gradebox.integrations import Grader
 grader = Grader()
-for child in (True, False):  # workers that a data loader forks, before the parent's first call
+for child in (True, False, True):  # workers that a data loader forks, before the first call and after it
     if child:
         pid = os.fork()
         if pid:
@@ -126,4 +126,4 @@ def test_without_an_address_every_process_has_an_engine_of_its_own(jails: None) 
     ran = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False, env=clean
     )
-    assert ran.stdout == "False 1.0\nTrue 1.0\n", ran.stderr[-2000:]
+    assert ran.stdout == "False 1.0\nTrue 1.0\nFalse 1.0\n", ran.stderr[-2000:]

@@ -265,21 +265,14 @@ def gateway(
         str, typer.Option(metavar="KIND", help="What /reward answers with: pass_rate or all_passed.")
     ] = "pass_rate",
     timeout: Annotated[float, typer.Option(min=1, help="Seconds for one request.")] = 300.0,
-    token: Annotated[
-        str | None,
-        typer.Option("--token", envvar="GRADEBOX_TOKEN", help="For requests that bring none; best in the environment."),
-    ] = None,
-    ca_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Reach the engines over TLS, with these authorities (PEM).")
-    ] = None,
-    cert_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The certificate to show to the engines (PEM).")
-    ] = None,
-    key_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The key of --cert-file (PEM).")] = None,
+    token: Token = None,
+    ca_file: CaFile = None,
+    cert_file: CertFile = None,
+    key_file: KeyFile = None,
 ) -> int:
     """Serve SandboxFusion's HTTP API, and OpenRLHF's reward protocol (/reward), until SIGINT or SIGTERM.
 
-    A request's own token (Authorization: Bearer ...) goes on to the engines; they decide on it.
+    A request's own token (Authorization: Bearer ...) goes on to the engines, else --token; they decide on it.
     """
     from gradebox_engine.cli import gateway as command
 

@@ -21,16 +21,15 @@ class Refused(Exception):
 def refused_by(error: gradebox.GradeboxError) -> Refused:
     """What an error of the SDK comes to, where the caller's protocol has no word for it."""
     text = f"{type(error).__name__}: {error}"
+    if isinstance(error, gradebox.AccessDenied):
+        return Refused(401, text)
     if isinstance(error, gradebox.InvalidRequest):
         return Refused(401 if error.field == "token" else 400, text)
     if isinstance(error, gradebox.DeadlineExceeded):
         return Refused(504, text)
     if isinstance(error, gradebox.Overloaded | gradebox.Unavailable):
         return Refused(503, text)
-    return Refused(_OTHERS.get(type(error).__name__, 502), text)
-
-
-_OTHERS = {"AccessDenied": 401}
+    return Refused(502, text)
 
 
 def not_valid(error: ValidationError) -> Refused:

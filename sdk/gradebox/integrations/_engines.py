@@ -28,8 +28,7 @@ def connect(engines: Sequence[str], access: Access = ()) -> AsyncClient:
     """
     if not engines:
         return AsyncEngine()
-    target: Any = engines[0] if len(engines) == 1 else list(engines)
-    return AsyncClient(target, **dict(access))
+    return AsyncClient(engines, **dict(access))
 
 
 def client_of(settings: Settings) -> AsyncClient:

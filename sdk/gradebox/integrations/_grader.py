@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from gradebox import (
+    AccessDenied,
     AsyncClient,
     DeadlineExceeded,
     EngineFault,
@@ -76,6 +77,7 @@ class Grader:
 
         Raises:
             InvalidRequest: a task makes no sense.
+            AccessDenied: the engine does not accept the token.
             Unavailable, EngineFault, …: no engine has ever answered: the address is wrong, or none can be started.
         """
         return wait_for(self._graded(list(outputs), list(tasks)))
@@ -101,7 +103,7 @@ async def grade_all(
     settings: Settings,
     extract: Extract = extract_code,
 ) -> list[Outcome]:
-    """One outcome an output, in their order, within `settings.timeout_s`. Raises InvalidRequest.
+    """One outcome an output, in their order, within `settings.timeout_s`. Raises InvalidRequest, AccessDenied.
 
     Every program is an item of its own: one that has not ended when the time is over takes no other's result away.
     """
@@ -115,7 +117,7 @@ async def grade_all(
             await _grade(client, items, outcomes, settings.reward)
     except TimeoutError:
         error = DeadlineExceeded(f"no result within {settings.timeout_s} s")
-    except InvalidRequest:
+    except (InvalidRequest, AccessDenied):
         raise
     except GradeboxError as failure:
         error = failure
@@ -148,7 +150,7 @@ async def _grade(client: AsyncClient, items: list[GradeItem], outcomes: list[Out
     async with aclosing(cast(AsyncGenerator[Graded], answers)):
         async for graded in answers:
             index = cast(int, graded.key)
-            if isinstance(graded.error, InvalidRequest):
+            if isinstance(graded.error, InvalidRequest | AccessDenied):
                 raise graded.error
             if graded.error is not None:
                 outcomes[index] = replace(outcomes[index], error=graded.error)
