@@ -184,7 +184,7 @@ def test_an_answer_that_the_engine_could_not_grade_leaves_its_group(
     tmp_path: Path, tokenizer: PreTrainedTokenizerFast, server: Server
 ) -> None:
     """TRL itself takes None out of the mean: a 0 would make it 0.333."""
-    reward = ExecutionReward(engine=server.target, timeout_s=4)
+    reward = ExecutionReward(engine=server.target, timeout_s=12)
     log = step(trainer(tmp_path, tokenizer, reward, [GOOD, BAD, SLOW], limits={"wall_time_s": 50.0}))
     assert log["reward"] == pytest.approx(0.5)
     assert log["gradebox/engine_error"] == pytest.approx(1 / 3)
@@ -197,7 +197,7 @@ def test_an_engine_that_goes_away_stops_no_training(
     folder = tmp_path / "engine"
     folder.mkdir()
     with Server(folder, workers=1).start() as server:
-        reward = ExecutionReward(engine=server.target, timeout_s=3)
+        reward = ExecutionReward(engine=server.target, timeout_s=8)
         assert reward(prompts=[""], completions=[GOOD], tests=[TESTS]) == [1.0]
         server.kill()
         log = step(trainer(tmp_path, tokenizer, reward, [GOOD, BAD]))
