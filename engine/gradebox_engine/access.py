@@ -18,7 +18,7 @@ class TenantConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tokens: tuple[TokenDigest, ...] = Field((), min_length=1)
+    tokens: tuple[TokenDigest, ...] = Field(min_length=1)
     weight: float = Field(1.0, gt=0, le=1000)  # of its share of the workers, where several want them
     cpu_s_per_hour: float | None = Field(None, gt=0)  # None: no quota
     requests_per_minute: float | None = Field(None, gt=0)

@@ -2,8 +2,9 @@
 
 - Fair share, on two levels: every tenant's share has a virtual time that grows by the worker seconds that it
   was given, divided by its weight; the share that is furthest behind is served next, and of its calls, in
-  the same way but all of one weight, the one that is furthest behind. Who is new, share or call, starts at
-  the present, so it neither waits behind bulk work nor is paid for having been away.
+  the same way but all of one weight, the one that is furthest behind. A call that is new starts at the
+  present of its share, so it neither waits behind bulk work nor is paid for having been away. A share that
+  was away is paid no more than HEAD_START_S, in which the small batches that somebody waits for are done.
 - Back-pressure: a call whose results are not collected gets no further chunks. The queue is bounded, by
   programs and by bytes, those of suites too. Beyond that there is something for small calls, which bulk work
   that fills the queue would shut out, and something for each tenant, by its weight, for as long as it has
@@ -15,6 +16,7 @@ import heapq
 
 from gradebox_engine.work import Call, Chunk, Job, QueueFull, Share, Worker
 
+HEAD_START_S = 1.0  # virtual: worker seconds by weight
 UNCOLLECTED_MAX_BYTES = 8 << 20  # of results, a call
 SMALL_PROGRAMS = 64
 SMALL_RESERVE = 8  # one in so many places of the queue
@@ -71,7 +73,7 @@ class Queue:
         share = call.share
         self._enqueue(call)
         if not share.queued and share.calls:
-            share.virtual_s = max(share.virtual_s, self._now_s)
+            share.virtual_s = max(share.virtual_s, self._now_s - HEAD_START_S)
             self._push(self._heap, share)
 
     def collected(self, call: Call, size: int) -> bool:

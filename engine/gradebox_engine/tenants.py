@@ -59,7 +59,7 @@ class Tenants:
         self._config = config
         self._fronts = fronts
         share = Share()
-        self._open = Tenant("", share, Quotas(TenantConfig.model_construct(), share))
+        self._open = Tenant("", share, Quotas(TenantConfig.model_construct(tokens=()), share))
         self._tenants: dict[str, Tenant] = {}
         self._apply(config.tenants)
         self._seen = self._signature()

@@ -61,10 +61,6 @@ def test_health_is_that_of_the_jails(server: Server) -> None:
             health(caller, "no.such.Service")
         assert refusal(caught.value).code is grpc.StatusCode.NOT_FOUND
         (worker,) = server.members("worker")
-        send(worker, signal.SIGSTOP)
-        # Its jail is gone, and nothing can make another one: what is asked of it does not come back.
-        for process in server.members("forkserver"):
-            send(process, signal.SIGKILL)
         send(worker, signal.SIGKILL)
         assert wait_until(lambda: server.said("worker ready") == 2)
         assert wait_until(lambda: health(caller) == SERVING)

@@ -75,7 +75,7 @@ async def test_one_line_a_call_with_its_id(start_front: StartFront, log: Lines) 
     }
     assert 0 <= line["duration_s"] < 60
 
-    code, made = await run(front.target, language="cobol")
+    code, made = await run(front.target, language="cobol", token=token)
     (line,) = log("call")
     assert (code, line["code"]) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT")
     assert line["request_id"] == made != "job-7/step:3"

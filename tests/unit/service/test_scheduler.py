@@ -3,13 +3,14 @@
 import asyncio
 import time
 from collections import deque
+from weakref import WeakKeyDictionary
 
 import pytest
 
 from gradebox_engine import scheduler as module
 from gradebox_engine.queue import SMALL_PROGRAMS, UNCOLLECTED_MAX_BYTES
 from gradebox_engine.scheduler import Scheduler
-from gradebox_engine.work import Call, Chunk, Job, NoWorkers, QueueFull, SuiteEntry, Worker
+from gradebox_engine.work import Call, Chunk, Job, NoWorkers, QueueFull, Share, SuiteEntry, Worker
 
 
 class Link:
@@ -44,12 +45,15 @@ class Link:
         return [list(chunk.programs) for chunk, _ in self.sent]
 
 
+_SHARES: WeakKeyDictionary[Scheduler, Share] = WeakKeyDictionary()  # one each, as where there are no tenants
+
+
 class Caller:
     """Submits jobs and keeps what comes back."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
-        self.call = Call()
+        self.call = Call(share=_SHARES.setdefault(scheduler, Share()))
         self.got: list[bytes] = []
 
     def submit(
