@@ -10,6 +10,7 @@ import structlog
 
 import gradebox
 from gradebox_engine import calls
+from gradebox_engine.families import by
 from gradebox_engine.logs import configure_logging
 from gradebox_engine.recent import KEPT, REASON_CHARACTERS, Recent
 from gradebox_engine.tenants import new_token
@@ -50,11 +51,11 @@ async def ask(
 
 
 async def run(
-    target: str, *, language: str = "", request_id: str | None = None, token: str | None = None
+    target: str, *, language: str = "", request_id: str | None = None, token: str = ""
 ) -> tuple[grpc.StatusCode, str]:
     """Run, and the request id that came back."""
-    given = {calls.REQUEST_ID_KEY: request_id, "authorization": token and f"Bearer {token}"}
-    metadata = tuple((key, value) for key, value in given.items() if value is not None)
+    metadata: tuple[tuple[str, str], ...] = (("authorization", f"Bearer {token}"),) if token else ()
+    metadata += ((calls.REQUEST_ID_KEY, request_id),) if request_id is not None else ()
     request = wire.RunRequest(source=SECRET.encode(), language=language)
     code, trailing = await ask(target, "Run", request, wire.RunResponse, metadata)
     return code, trailing[calls.REQUEST_ID_KEY]
@@ -75,11 +76,19 @@ async def test_one_line_a_call_with_its_id(start_front: StartFront, log: Lines) 
     }
     assert 0 <= line["duration_s"] < 60
 
-    code, made = await run(front.target, language="cobol")
+    code, made = await run(front.target, language="cobol", token=token)
     (line,) = log("call")
     assert (code, line["code"]) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT")
     assert line["request_id"] == made != "job-7/step:3"
-    assert await run(front.target, request_id="") != await run(front.target, request_id="")
+    assert await run(front.target, request_id="", token=token) != await run(front.target, request_id="", token=token)
+
+    log("call")
+    assert (await run(front.target, token="of-nobody", request_id="a"))[1] == "a"
+    (line,) = log("call")
+    assert (line["tenant"], line["code"], line["request_id"]) == ("", "UNAUTHENTICATED", "a")
+    counted = by(front.meter.families(), "gradebox_grpc_calls_total", "tenant", "code")
+    assert counted == {("team", "OK"): 3, ("team", "INVALID_ARGUMENT"): 1, ("", "UNAUTHENTICATED"): 1}
+    assert by(front.meter.families(), "gradebox_submissions_total", "tenant") == {("team",): 3}
 
 
 @pytest.mark.parametrize("bad", ["x" * 129, 'a"b', "a b", "<script>"])
