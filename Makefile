@@ -4,8 +4,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-test setup-train setup-integrations demo test test-integrations check stubs format clean soak load chaos \
-  fuzz test-cgroup2
+.PHONY: help setup setup-test setup-train setup-integrations demo test test-integrations check stubs format clean \
+  soak load chaos fuzz test-cgroup2
 
 VENV := .venv
 PY := $(VENV)/bin/python

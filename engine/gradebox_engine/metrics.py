@@ -8,6 +8,7 @@ list of them at a time, since that is on the way of every program.
 
 from collections import Counter as Tally
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import prometheus_client
 import structlog
@@ -32,12 +33,23 @@ _VERDICTS: dict[int, str] = {number: name for name, number in wire.Verdict.items
 _log = structlog.get_logger("metrics")
 
 
+@dataclass(slots=True)
+class _Tenant:
+    """What is counted of one tenant."""
+
+    label: str
+    cpu: Counter
+    work: Counter
+    waits: Histogram
+    verdicts: dict[int, Counter] = field(default_factory=dict)
+
+
 class Meter:
     """Counts; also the scheduler's Observer. `families` is everything as plain data."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._tenants: set[str] = set()
+        self._tenants: dict[str, _Tenant] = {}
         self._open: dict[Call, None] = {}
         registry = self._registry
         self._submissions = Counter(
@@ -75,39 +87,46 @@ class Meter:
         """All metrics as they are now."""
         return families_of(self._registry)
 
-    def tenant(self, name: str) -> str:
-        """The label for a tenant."""
-        if name not in self._tenants:
-            if len(self._tenants) >= MAX_TENANTS:
-                return OTHER_TENANT
-            self._tenants.add(name)
-        return name
+    def _tenant(self, name: str) -> "_Tenant":
+        """The counters of a tenant, found once: looking them up by their labels costs more than counting."""
+        if (found := self._tenants.get(name)) is not None:
+            return found
+        if name != OTHER_TENANT and len(self._tenants) >= MAX_TENANTS:
+            return self._tenant(OTHER_TENANT)
+        made = self._tenants[name] = _Tenant(
+            name, self._cpu.labels(name), self._work.labels(name), self._waits.labels(name)
+        )
+        return made
 
     # --- results --------------------------------------------------------------------------------
 
     def results(self, call: Call, results: list[bytes]) -> None:
         """These serialized SubmissionResults leave for a caller."""
-        verdicts: Tally[int] = Tally()
+        verdicts: dict[int, int] = {}
         cpu_time_s = 0.0
         for data in results:
             head = routed.ResultHead.FromString(data)
-            verdicts[head.verdict] += 1
+            verdicts[head.verdict] = verdicts.get(head.verdict, 0) + 1
             if not head.cached:
                 cpu_time_s += head.cpu_time_s
         self._answered(call, verdicts, cpu_time_s)
 
     def run(self, call: Call, response: wire.RunResponse) -> None:
         """This answer to Run leaves for a caller."""
-        self._answered(call, Tally([response.verdict]), response.cpu_time_s)
+        self._answered(call, {response.verdict: 1}, response.cpu_time_s)
 
-    def _answered(self, call: Call, verdicts: "Tally[int]", cpu_time_s: float) -> None:
-        tenant = self.tenant(call.tenant)
-        call.answered += verdicts.total()
+    def _answered(self, call: Call, verdicts: dict[int, int], cpu_time_s: float) -> None:
+        tenant = self._tenant(call.tenant)
         for verdict, count in verdicts.items():
-            self._submissions.labels(tenant, _VERDICTS.get(verdict, "VERDICT_UNSPECIFIED")).inc(count)
+            call.answered += count
+            counter = tenant.verdicts.get(verdict)
+            if counter is None:
+                counter = self._submissions.labels(tenant.label, _VERDICTS.get(verdict, "VERDICT_UNSPECIFIED"))
+                tenant.verdicts[verdict] = counter
+            counter.inc(count)
         if cpu_time_s > 0.0:
-            self._cpu.labels(tenant).inc(cpu_time_s)
-        if failed := verdicts[wire.ENGINE_ERROR]:
+            tenant.cpu.inc(cpu_time_s)
+        if failed := verdicts.get(wire.ENGINE_ERROR):
             _log.warning("answered with ENGINE_ERROR", programs=failed, tenant=call.tenant)
 
     # --- calls ----------------------------------------------------------------------------------
@@ -124,26 +143,26 @@ class Meter:
         """Programs that are not answered, by tenant."""
         count: Tally[str] = Tally()
         for call in self._open:
-            count[self.tenant(call.tenant)] += call.in_flight
+            count[self._tenant(call.tenant).label] += call.in_flight
         return count
 
     def called(self, tenant: str, method: str, code: str, seconds: float) -> None:
         """A gRPC call has ended."""
-        self._calls.labels(self.tenant(tenant), method, code).inc()
+        self._calls.labels(self._tenant(tenant).label, method, code).inc()
         self._call_s.labels(method).observe(seconds)
 
     # --- Observer -------------------------------------------------------------------------------
 
     def waited(self, call: Call, since_s: float, until_s: float) -> None:
         """See Observer."""
-        self._waits.labels(self.tenant(call.tenant)).observe(until_s - since_s)
+        self._tenant(call.tenant).waits.observe(until_s - since_s)
         if call.trace is not None:
             call.trace.waited(since_s, until_s)
 
     def worked(self, call: Call, since_s: float, until_s: float, programs: int) -> None:
         """See Observer."""
         self._chunks.observe(until_s - since_s)
-        self._work.labels(self.tenant(call.tenant)).inc(until_s - since_s)
+        self._tenant(call.tenant).work.inc(until_s - since_s)
         if call.trace is not None:
             call.trace.worked(since_s, until_s, programs)
 

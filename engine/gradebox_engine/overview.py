@@ -258,7 +258,6 @@ def _tenants(families: list[Family]) -> list[dict[str, object]]:
     failed = by(families, "gradebox_submissions_total", "tenant", verdict="ENGINE_ERROR")
     cpu_s = by(families, "gradebox_program_cpu_seconds_total", "tenant")
     flying = by(families, "gradebox_in_flight_programs", "tenant")
-    calls = by(families, "gradebox_grpc_calls_total", "tenant")
     return [
         {
             "tenant": key[0],
@@ -266,7 +265,6 @@ def _tenants(families: list[Family]) -> list[dict[str, object]]:
             "engine_errors": failed.get(key, 0.0),
             "cpu_s": cpu_s.get(key, 0.0),
             "in_flight": flying.get(key, 0.0),
-            "calls": calls.get(key, 0.0),
         }
-        for key in sorted({*submissions, *flying, *calls})
+        for key in sorted({*submissions, *(key for key, count in flying.items() if count)})
     ]

@@ -1,6 +1,8 @@
 """What the log says of each call, its id, and what it never says."""
 
+import asyncio
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +12,7 @@ import structlog
 
 import gradebox
 from gradebox_engine import calls
+from gradebox_engine.families import by
 from gradebox_engine.logs import configure_logging
 from gradebox_engine.recent import KEPT, REASON_CHARACTERS, Recent
 from gradebox_engine.tenants import new_token
@@ -50,11 +53,11 @@ async def ask(
 
 
 async def run(
-    target: str, *, language: str = "", request_id: str | None = None, token: str | None = None
+    target: str, *, language: str = "", request_id: str | None = None, token: str = ""
 ) -> tuple[grpc.StatusCode, str]:
     """Run, and the request id that came back."""
-    given = {calls.REQUEST_ID_KEY: request_id, "authorization": token and f"Bearer {token}"}
-    metadata = tuple((key, value) for key, value in given.items() if value is not None)
+    metadata: tuple[tuple[str, str], ...] = (("authorization", f"Bearer {token}"),) if token else ()
+    metadata += ((calls.REQUEST_ID_KEY, request_id),) if request_id is not None else ()
     request = wire.RunRequest(source=SECRET.encode(), language=language)
     code, trailing = await ask(target, "Run", request, wire.RunResponse, metadata)
     return code, trailing[calls.REQUEST_ID_KEY]
@@ -79,7 +82,15 @@ async def test_one_line_a_call_with_its_id(start_front: StartFront, log: Lines) 
     (line,) = log("call")
     assert (code, line["code"]) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT")
     assert line["request_id"] == made != "job-7/step:3"
-    assert await run(front.target, request_id="") != await run(front.target, request_id="")
+    assert await run(front.target, request_id="", token=token) != await run(front.target, request_id="", token=token)
+
+    log("call")
+    assert (await run(front.target, token="of-nobody", request_id="a"))[1] == "a"
+    (line,) = log("call")
+    assert (line["tenant"], line["code"], line["request_id"]) == ("", "UNAUTHENTICATED", "a")
+    counted = by(front.meter.families(), "gradebox_grpc_calls_total", "tenant", "code")
+    assert counted == {("team", "OK"): 3, ("team", "INVALID_ARGUMENT"): 1, ("", "UNAUTHENTICATED"): 1}
+    assert by(front.meter.families(), "gradebox_submissions_total", "tenant") == {("team",): 3}
 
 
 @pytest.mark.parametrize("bad", ["x" * 129, 'a"b', "a b", "<script>"])
@@ -95,21 +106,22 @@ async def test_a_stream_is_one_line_and_a_flood_of_calls_is_few(
     start_front: StartFront, log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calls, "LINES_PER_S", 2)
-    now_s = 1000.0
-    monkeypatch.setattr("gradebox_engine.calls.time.monotonic", lambda: now_s)
     front = await start_front()
+    begun_s = time.monotonic()
+    for _ in range(60):
+        await run(front.target)
+    took_s = time.monotonic() - begun_s
+    await asyncio.sleep(1.1)  # another second
+    await run(front.target)
+    lines = log("call")
+    assert len(lines) <= 2 * (took_s + 2) + 1
+    assert len(lines) + sum(line.get("calls_not_logged", 0) for line in lines) == 61
+
     async with gradebox.AsyncClient(front.target) as client:
         items = [gradebox.GradeItem(gradebox.Problem(["t"]), ["a"], key) for key in range(50)]
         assert len([graded async for graded in client.grade_many(items)]) == 50
-    streams = [line for line in log("call") if line["method"] == "GradeStream"]
-    assert [line["programs"] for line in streams] == [50]
-    for _ in range(10):
-        await run(front.target)
-    now_s += 1.0
-    await run(front.target)
-    lines = [line for line in log("call") if line["method"] == "Run"]
-    assert len(lines) == 2
-    assert lines[-1]["calls_not_logged"] == 9
+    await front.server.stop(5)
+    assert [line["programs"] for line in log("call") if line["method"] == "GradeStream"] == [50]
 
 
 async def test_what_only_asks_is_not_told_of(start_front: StartFront, log: Lines) -> None:
