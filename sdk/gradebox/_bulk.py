@@ -9,6 +9,7 @@ stream had when its engine went goes to the others.
 import asyncio
 import contextlib
 import secrets
+import time
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
 
 from gradebox._deadline import Deadline
@@ -105,11 +106,12 @@ class Bulk:
         """One stream on each connection that has none. Raises Unavailable when there is nothing to connect to."""
         backoff = Backoff()
         while True:
+            begun_s = time.monotonic()
             try:
                 connections = await self._targets.connections(self._deadline)
                 break
             except Unavailable as error:
-                self._terms.patience.failed(error, has_answered=self._targets.has_answered)
+                self._terms.patience.failed(error, begun_s, has_answered=self._targets.has_answered)
                 await backoff.pause()
         streamed = {stream.connection for stream in self._streams}
         for connection in connections:

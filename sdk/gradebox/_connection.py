@@ -26,6 +26,7 @@ SERVICE = "/gradebox.v1.Grading/"
 ALWAYS_INLINE_BYTES = 4096
 KNOWN_SUITES = 100_000
 ABANDON_TIMEOUT_S = 1.0
+RETURN_S = 2.0  # for a connection that was lost to be there again, before its work goes elsewhere
 _LOOK_S = 0.01
 
 _OPTIONS = (

@@ -9,6 +9,7 @@ from gradebox._errors import GradeboxError, InvalidRequest, Overloaded
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.1, 2.0
 RETRY_S = 60.0
+REACHED_S = 6.0  # a little longer than an attempt to connect may take
 # For engines none of which has answered yet: the address may be wrong, and who waits is to be told.
 FIRST_CONTACT_S = 2.0
 
@@ -21,28 +22,34 @@ def check_retry_s(retry_s: float) -> float:
 
 
 class Patience:
-    """With engines that are overloaded, or gone. An answer makes it whole again."""
+    """With engines that are overloaded, or gone. An answer makes it whole again.
+
+    It is used up by pauses and by attempts, but by none of them for more than REACHED_S: what takes longer to fail
+    had reached an engine, which was lost later.
+    """
 
     def __init__(self, retry_s: float, deadline: Deadline) -> None:
         self._retry_s = retry_s
         self._deadline = deadline
-        self._since_s: float | None = None
+        self.answered()
 
     def answered(self) -> None:
         """There was an answer."""
-        self._since_s = None
+        self._used_s = 0.0
+        self._failed_s: float | None = None
 
-    def failed(self, error: GradeboxError, *, has_answered: bool) -> None:
-        """A call has failed. Raises `error` when that has gone on for too long, or the deadline's.
+    def failed(self, error: GradeboxError, begun_s: float, *, has_answered: bool) -> None:
+        """An attempt that began then has failed. Raises `error` when that has gone on for too long, or the deadline's.
 
         An overloaded engine is waited for as long as the call's own deadline allows.
         """
         now_s = time.monotonic()
-        if self._since_s is None:
-            self._since_s = now_s
+        if self._failed_s is not None:
+            self._used_s += now_s - self._failed_s - max(0.0, now_s - max(begun_s, self._failed_s) - REACHED_S)
+        self._failed_s = now_s
         has_deadline = self._deadline.left_s() is not None
         patience_s = self._retry_s if has_answered else min(self._retry_s, FIRST_CONTACT_S)
-        if now_s - self._since_s >= patience_s and not (isinstance(error, Overloaded) and has_deadline):
+        if self._used_s >= patience_s and not (isinstance(error, Overloaded) and has_deadline):
             raise error from None
 
 

@@ -9,6 +9,7 @@ they are handed over to the other streams, and this one takes none until it is c
 
 import asyncio
 import random
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 
 import grpc
 
-from gradebox._connection import Connection
+from gradebox._connection import RETURN_S, Connection
 from gradebox._deadline import Deadline
 from gradebox._errors import NOT_FOUND, GradeboxError, Overloaded, Unavailable, from_detail
 from gradebox._problems import Suite
@@ -26,7 +27,6 @@ from gradebox_proto.v1 import grading_pb2 as wire
 from gradebox_proto.v1 import routing_pb2 as routed
 
 MESSAGE_REQUESTS = 64
-RETURN_S = 1.0  # for a connection that was lost to be there again
 MESSAGE_BYTES = 1 << 20  # a message ends with the request that reaches it
 
 
@@ -77,7 +77,7 @@ class Stream:
         self._outbox: deque[int] = deque()  # numbers of requests to be sent
         self._fed = False
         self._backoff = Backoff()
-        self._has_returned = False  # and had no answer since
+        self._lost_s: float | None = None  # when the connection was, if there was no answer since
         self._number = 0
         self._stamp = EngineStamp("", "", ())
         self._stamp_message = wire.EngineStamp()
@@ -117,28 +117,34 @@ class Stream:
             while not self._requests:
                 self._to_send.clear()
                 await self._to_send.wait()
+            begun_s = time.monotonic()
             try:
                 await self.connection.once(self._stream)
             except (Overloaded, Unavailable) as error:
-                await self._recover(error)
+                await self._recover(error, begun_s)
 
-    async def _recover(self, error: Overloaded | Unavailable) -> None:
+    async def _recover(self, error: Overloaded | Unavailable, begun_s: float) -> None:
         """Returns when it is time for another attempt. Raises `error`, or a better reason, when there is to be none."""
         if (better := self.connection.fault(error)) is not None:
             raise better from None
         if isinstance(error, Overloaded):
-            self._terms.patience.failed(error, has_answered=self._terms.has_answered())
+            self._terms.patience.failed(error, begun_s, has_answered=self._terms.has_answered())
             await self._backoff.pause(error.retry_after_s)
             return
-        if not error._said and not self._has_returned and await self.connection.comes_back(RETURN_S):
-            self._has_returned = True
-            return
-        self._has_returned = False
+        now_s = time.monotonic()
+        if self._lost_s is None or now_s - begun_s > RETURN_S:
+            self._lost_s = now_s
+            self._backoff.reset()
+        if not error._said and now_s - self._lost_s < RETURN_S:
+            await self._backoff.pause()
+            if await self.connection.comes_back(RETURN_S):
+                return
         self.is_up = False
         while True:
             has_others = self._terms.hand_over(self)
             if not has_others:
-                self._terms.patience.failed(error, has_answered=self._terms.has_answered())
+                self._terms.patience.failed(error, begun_s, has_answered=self._terms.has_answered())
+                begun_s = time.monotonic()
             await self._backoff.pause(0.0 if has_others else error.retry_after_s)
             if not has_others or self.connection.is_up():
                 self.is_up = True
@@ -199,7 +205,7 @@ class Stream:
             return
         error = from_detail(response.error) if response.HasField("error") else None
         if isinstance(error, Overloaded):
-            self._terms.patience.failed(error, has_answered=True)
+            self._terms.patience.failed(error, time.monotonic(), has_answered=True)
             delay_s = max(error.retry_after_s, BACKOFF_FIRST_S) * random.uniform(1, 1.2)
             asyncio.get_running_loop().call_later(delay_s, self._again, number)
             return
@@ -208,7 +214,7 @@ class Stream:
         self.connection.answered()
         self._terms.patience.answered()
         self._backoff.reset()
-        self._has_returned = False
+        self._lost_s = None
         item = kept.item
         if response.HasField("engine") and response.engine != self._stamp_message:
             self._stamp_message = response.engine

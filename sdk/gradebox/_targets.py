@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gradebox._access import Access
-from gradebox._connection import Connection, Peer
+from gradebox._connection import RETURN_S, Connection, Peer
 from gradebox._deadline import Deadline
 from gradebox._errors import InvalidRequest, Overloaded, Unavailable
 from gradebox._fronts import Fronts, busy
@@ -28,7 +28,6 @@ from gradebox._retry import Backoff, Patience
 from gradebox._threads import in_thread
 
 REST_S = 0.5  # of an engine that cannot take work now
-RETURN_S = 1.0  # for a connection that was lost to be there again
 LOOKUP_TIMEOUT_S = 5.0
 LOOKUP_AGAIN_S = 30.0
 LOOKUP_LOST_S = 2.0  # where an engine of the name is gone
@@ -71,8 +70,9 @@ class Targets:
         """
         patience, backoff = Patience(self.retry_s, deadline), Backoff()
         lost: Connection | None = None
+        lost_s = 0.0
         while True:
-            connection = None
+            connection, begun_s = None, time.monotonic()
             try:
                 async with self._one(lost, deadline) as connection:
                     return await attempt(connection)
@@ -85,12 +85,16 @@ class Targets:
                     raise better from None
                 if self._closed:
                     raise
-                patience.failed(error, has_answered=self.has_answered)
+                patience.failed(error, begun_s, has_answered=self.has_answered)
                 wait_s = error.retry_after_s
                 if connection is not None and (isinstance(error, Overloaded) or error._said):
                     connection.rest(max(wait_s, REST_S))
                     connection = None  # others may do better
-            lost = connection if connection is not lost else None  # it is gone back to once
+            now_s = time.monotonic()
+            if connection is not lost or now_s - begun_s > RETURN_S:
+                lost, lost_s = connection, now_s
+            elif now_s - lost_s > RETURN_S:
+                lost = None
             await backoff.pause(0.0 if self._is_up() else wait_s)
 
     async def connections(self, deadline: Deadline) -> list[Connection]:

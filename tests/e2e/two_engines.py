@@ -29,7 +29,7 @@ import gradebox
 
 CALLERS = 4
 DOWN_S = 0.5, 3.0
-GROUPS = "humaneval|mbpp|quixbugs|stdin|apps"
+GROUPS = "^((humaneval|mbpp)_mixed|humaneval_codegen16b|solutions_(humaneval|mbpp|quixbugs_py|stdin))$"
 _SHOWN = 30
 
 
