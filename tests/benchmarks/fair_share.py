@@ -4,7 +4,7 @@
     python -m tests.benchmarks.fair_share --bulk 100000 --bulk-loops 2000000
 
 A server with two tenants of equal weight gets one request with all programs of the bulk job, which stay queued in it.
-The batch may take twice what it takes on the idle engine, since each tenant has half of the workers, and what the
+The batch may take twice what it takes on the idle engine, as if each tenant had half of the workers, and what the
 programs in flight take when it comes: two chunks a worker, each of 50 ms, or of one program where that takes longer.
 Exit status: 0 when the median batch was within that. The most is shown, too; other processes of the machine move it.
 """
@@ -32,8 +32,9 @@ def program(number: int, loops: int) -> bytes:
     return b"sum(i * i for i in range(%d))  # %d\n" % (loops, number) + GOOD
 
 
-def batch_s(caller: Caller, size: int, loops: int) -> float:
-    """How long a batch takes."""
+def batch_s(caller: Caller, size: int, loops: int, pause_s: float) -> float:
+    """How long a batch takes, after a pause."""
+    time.sleep(pause_s)
     begun_s = time.monotonic()
     verdicts = caller.grade(*(program(number, loops) for number in range(size)), timeout_s=600)
     assert verdicts == [wire.PASSED] * size
@@ -47,6 +48,7 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=64, help="programs of the small batch")
     parser.add_argument("--batch-loops", type=int, default=20_000, help="work of each")
     parser.add_argument("--times", type=int, default=20, help="batches on the idle engine, and beside the bulk job")
+    parser.add_argument("--pause", type=float, default=1.0, help="seconds between two batches, as between steps")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--fronts", type=int, default=1)
     options = parser.parse_args()
@@ -58,8 +60,10 @@ def main() -> int:
         folder.chmod(0o755)
         server = Server(folder, workers=options.workers, fronts=options.fronts, config=one + two)
         with server.start(), Caller(server.target, step) as small, Caller(server.target, bulk) as large:
-            batch_s(small, options.batch, options.batch_loops)  # what it costs is learned
-            idle = sorted(batch_s(small, options.batch, options.batch_loops) for _ in range(options.times))
+            batch_s(small, options.batch, options.batch_loops, options.pause)  # what it costs is learned
+            idle = sorted(
+                batch_s(small, options.batch, options.batch_loops, options.pause) for _ in range(options.times)
+            )
             begun_s = time.monotonic()
             large.grade(program(-1, options.bulk_loops))
             one_s = time.monotonic() - begun_s
@@ -75,8 +79,9 @@ def main() -> int:
 
             reader = threading.Thread(target=read)
             reader.start()
-            time.sleep(1.0)
-            busy = sorted(batch_s(small, options.batch, options.batch_loops) for _ in range(options.times))
+            busy = sorted(
+                batch_s(small, options.batch, options.batch_loops, options.pause) for _ in range(options.times)
+            )
             is_running = reader.is_alive()
             under_way.cancel()
             reader.join()
