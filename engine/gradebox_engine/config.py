@@ -18,6 +18,7 @@ from pydantic_settings import (
 
 from gradebox_engine import machine
 from gradebox_engine.access import TenantConfig, TenantName, contradiction
+from gradebox_engine.images.store import default_store
 from gradebox_engine.limits import Ceilings, Limits
 from gradebox_engine.tier import Tier
 
@@ -37,7 +38,8 @@ class EngineConfig(BaseSettings):
     listen: str = Field(DEFAULT_LISTEN, pattern=r"^(unix:.+|.*:\d+)$")
     workers: int | None = Field(None, ge=1, le=1024)  # None: by the machine's cores and memory
     fronts: int | None = Field(None, ge=1, le=256)  # None: one for each WORKERS_PER_FRONT workers
-    image: str = "python"
+    images: tuple[str, ...] | None = None  # to be served beside `python`; None: every one that is built
+    image_store: Path = Field(default_factory=default_store)  # where `gradebox images build` puts them
     packages: DirectoryPath | None = None  # a folder of installed packages that programs can import
     warm_modules: tuple[Annotated[str, Field(pattern=r"^\w+(\.\w+)*$")], ...] = ()  # imported ahead for who uses them
     ceilings: Ceilings = Ceilings()

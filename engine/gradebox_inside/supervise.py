@@ -15,7 +15,6 @@ files: (name, content) pairs that are there before; fetch: names of those to be 
 
 from __future__ import annotations
 
-import _signal
 import builtins
 import os
 import stat
@@ -87,8 +86,10 @@ def _tell(status: int, peak_bytes: int, send: Send) -> int:
 
 
 def _become(argv: list[str], environment: dict[str, str]) -> None:
-    for ignored in (_signal.SIGPIPE, _signal.SIGXFSZ):  # by Python; a command has the defaults
-        _signal.signal(ignored, _signal.SIG_DFL)
+    import signal  # here: it would weigh on every fork of a program in Python
+
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python; a command has the defaults
+        signal.signal(ignored, signal.SIG_DFL)
     path = argv[0]
     if "/" not in path:
         folders = environment.get("PATH", "/usr/bin:/bin").split(":")

@@ -1,12 +1,13 @@
 """Which images an engine offers, and which it could offer if they were built."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gradebox_engine.images.image import Image
+from gradebox_engine.images.image import PYTHON, Image
 from gradebox_engine.images.manifest import InvalidManifest, Manifest, image_of, load_manifest
+from gradebox_engine.images.store import BuiltImage, Store
 
 # What people and data sets call languages, and their names here.
 _ALIASES = {
@@ -28,21 +29,39 @@ def image_name(named: str) -> str:
 
 @dataclass(frozen=True)
 class Offered:
-    """A built image that an engine serves. digest: in hex."""
+    """A built image that an engine serves. unchecked: nobody has looked yet whether it is as it was built."""
 
     manifest: Manifest
-    root: Path
-    digest: str
+    built: BuiltImage
+    unchecked: bool
 
     def settings(self) -> dict[str, Any]:
         """What a worker needs to make the image, as plain data."""
-        manifest = self.manifest.model_dump(mode="json")
-        return {"name": self.manifest.name, "manifest": manifest, "root": str(self.root), "digest": self.digest}
+        return {**asdict(self.built), "folder": str(self.built.folder), "unchecked": self.unchecked}
+
+
+def offered(store: Store, names: Sequence[str] | None, *, check: bool) -> list[Offered]:
+    """The images to be served, those of `names` or all that are built. check: whether each is as it was built.
+
+    Raises ImageError and InvalidManifest.
+    """
+    found = []
+    for name in store.names() if names is None else [name for name in names if name != PYTHON]:
+        built = store.find(name)
+        if check:
+            built.check()
+        found.append(Offered(load_manifest(built.manifest_file), built, unchecked=not check))
+    return found
 
 
 def built_image(settings: Mapping[str, Any]) -> Image:
-    """The reverse of `Offered.settings`. Raises InvalidManifest."""
-    return image_of(Manifest.model_validate(settings["manifest"]), Path(settings["root"]), settings["digest"])
+    """The image that `Offered.settings` tells of. Raises ImageError and InvalidManifest."""
+    fields = {**settings, "folder": Path(settings["folder"])}
+    unchecked = fields.pop("unchecked")
+    built = BuiltImage(**fields)
+    if unchecked:
+        built.check()
+    return image_of(load_manifest(built.manifest_file), built.root, built.digest)
 
 
 def known(recipes: Path) -> dict[str, Manifest]:
@@ -60,8 +79,3 @@ def known(recipes: Path) -> dict[str, Manifest]:
 def build_command(name: str) -> str:
     """The command that makes an image available."""
     return f"gradebox images build {name}"
-
-
-def offering(language: str, manifests: Mapping[str, Manifest]) -> Sequence[str]:
-    """The names of those images that have a language."""
-    return [name for name, manifest in manifests.items() if language in manifest.languages]

@@ -202,7 +202,7 @@ def image_of(manifest: Manifest, root: Path, digest: str) -> Image:
         links=links,
         interpreter=INTERPRETER,
         environment={**ENVIRONMENT, **manifest.environment},
-        warm_modules=tuple(dict.fromkeys((*WARM_MODULES, *manifest.warm_modules))) if _has_python(manifest) else (),
+        warm_modules=tuple(dict.fromkeys((*_warm(manifest), *manifest.warm_modules))),
         digest=digest,
         heavy_modules=manifest.heavy_modules,
         system_calls=_system_calls(manifest, "allow"),
@@ -216,8 +216,9 @@ def _system_calls(manifest: Manifest, answer: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for some in manifest.system_calls if some.answer == answer for name in some.names))
 
 
-def _has_python(manifest: Manifest) -> bool:
-    return PYTHON in manifest.languages
+def _warm(manifest: Manifest) -> tuple[str, ...]:
+    commands = ("signal",) if any(language.run for language in manifest.languages.values()) else ()
+    return (*(WARM_MODULES if PYTHON in manifest.languages else ()), *commands)
 
 
 def _inside(root: Path, path: str) -> bool:

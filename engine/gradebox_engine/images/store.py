@@ -112,6 +112,13 @@ def _write_record(image: BuiltImage) -> None:
     partial.replace(place)
 
 
+def default_store() -> Path:
+    """Where images are kept unless the configuration says otherwise."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/gradebox/images")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "gradebox/images"
+
+
 class Store:
     """The built images in a folder."""
 
@@ -189,7 +196,12 @@ class Store:
         switch.symlink_to(place.name)
         switch.replace(home / _CURRENT)
         for old in home.iterdir():
-            if old.is_dir() and not old.is_symlink() and not old.name.startswith(".") and old.name not in (place.name, before):
+            if (
+                old.is_dir()
+                and not old.is_symlink()
+                and not old.name.startswith(".")
+                and old.name not in (place.name, before)
+            ):
                 shutil.rmtree(old, ignore_errors=True)
         return image
 

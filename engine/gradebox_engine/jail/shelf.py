@@ -6,20 +6,12 @@ the next are there, so no program sees another's.
 
 import contextlib
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from gradebox_engine.jail import rootfs
 
 SHELF_BYTES = 64 << 20
-# A program's compiler chose the name.
-_NAME = re.compile(r"[\w$][\w$.+-]{0,200}(?:/[\w$][\w$.+-]{0,200}){0,20}")
-
-
-def is_file_name(name: object) -> bool:
-    """Whether this can be a file's name below a folder: relative, no way up, nothing hidden, of ordinary characters."""
-    return isinstance(name, str) and len(name) <= 1000 and _NAME.fullmatch(name) is not None
 
 
 class Shelf:

@@ -165,7 +165,7 @@ class Worker:
         if entry is None:
             suite = suite_from_wire(wire.Suite.FromString(request.suite), self._ceilings)
             image = self._jails.image(image_name(suite.image or ""))
-            entry = Prepared(suite, image, heavy=self._jails.tests_import_heavy(image, suite))
+            entry = Prepared(suite, heavy=self._jails.tests_import_heavy(image, suite))
             self._problems[key] = entry
         self._problems.move_to_end(key)
         if len(self._problems) > SUITES_PER_WORKER:
@@ -182,7 +182,7 @@ class Worker:
             for offset, source in enumerate(request.programs):
                 if cancelled():
                     break
-                image = problem.image
+                image = self._jails.image(image_name(problem.suite.image or ""))
                 jail = self._jails.choose(image, heavy=problem.heavy or self._jails.imports_heavy(image, source))
                 grader = Grader(jail, cancelled, self._jails.judge, self._compiler)
                 graded = grader.grade(problem, source, request.stop_early)
@@ -262,7 +262,9 @@ def main() -> int:
         packages = config.get("packages")
         image = images.host_python(packages and Path(packages), tuple(config.get("warm_modules", ())))
         ceilings = Ceilings(**config["ceilings"])
-        more = {one["name"]: functools.partial(built_image, one) for one in config.get("images", ())}
+        more: dict[str, Callable[[], images.Image]] = {
+            one["name"]: functools.partial(built_image, one) for one in config.get("images", ())
+        }
         worker = Worker(link, image, more, ceilings, config["tier"])
     except Exception as error:
         traceback.print_exception(error)

@@ -15,13 +15,13 @@ from typing import Any
 
 from gradebox_engine.images.image import Image, Language
 from gradebox_engine.images.manifest import filled
+from gradebox_engine.images.names import is_file_name
 from gradebox_engine.jail.channel import INCOMING
 from gradebox_engine.jail.launch import Jail
 from gradebox_engine.jail.process import SandboxedProcess
-from gradebox_engine.jail.shelf import is_file_name
 from gradebox_engine.judge.suite import Verdict
 from gradebox_engine.judge.text import shorten
-from gradebox_engine.limits import Ceilings, resolve
+from gradebox_engine.limits import Ceilings, compile_limits, resolve
 from gradebox_engine.worker import java
 from gradebox_engine.worker.running import until_exit
 from gradebox_engine.worker.watch import Fault, OomWatch, Watch
@@ -32,8 +32,6 @@ MAX_MESSAGE_CHARS = 2000
 KEPT_BYTES = 64 << 20  # of compiled programs, a worker
 KEPT_ENTRIES = 4096
 COMPILER_THREADS = 64
-# Where a manifest says nothing. A command and its helpers (cc1plus, as, ld) are several processes.
-_DEFAULTS: dict[str, Any] = {"cpu_time_s": 30.0, "memory_bytes": 1 << 30, "processes": 16, "disk_bytes": 128 << 20}
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ def _compile(
             return Fault(Verdict.COMPILE_ERROR, "its public class has a name that no file can have")
     if not commands:
         return Compiled(key, ((name, source),), name, main_class, run)
-    limits = resolve({**_DEFAULTS, **language.compile_limits}, ceilings)
+    limits = resolve(compile_limits(language.compile_limits), ceilings)
     values = {"program": "", "source": name, "main_class": main_class, "memory_mb": limits.memory_bytes >> 20}
     order = {
         "commands": [filled(one, values) for one in commands],

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gradebox_engine.images.image import PYTHON, Image
+from gradebox_engine.images.image import PYTHON
 from gradebox_engine.jail.launch import Jail
 from gradebox_engine.judge.compare import check_stdout
 from gradebox_engine.judge.evaluate import Undecided, decide
@@ -47,9 +47,8 @@ class Prepared:
     heavy: its tests import a heavy module of the image.
     """
 
-    def __init__(self, suite: Suite, image: Image, *, heavy: bool = False) -> None:
+    def __init__(self, suite: Suite, *, heavy: bool = False) -> None:
         self.suite = suite
-        self.image = image
         self.heavy = heavy
         self.plan = plan(suite)
         self._messages: dict[tuple[int, int], bytes] = {}

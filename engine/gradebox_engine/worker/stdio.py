@@ -21,7 +21,10 @@ from gradebox_engine.worker.session import THREADS
 from gradebox_engine.worker.watch import Fault, OomWatch, Watch, cause_of_death, memory_fault
 
 MAX_FETCHED_BYTES = 64 << 20  # of all files that one run leaves
-_NAMES_ERROR = re.compile(r"^(?:Uncaught )?[\w.$]*(?:Error|Exception)\b|^Exception in |^panic: |panicked at|^terminate called|^fatal error|[Aa]ssert")
+_NAMES_ERROR = re.compile(
+    r"^(?:Uncaught )?[\w.$]*(?:Error|Exception)\b|^Exception in |^panic: |panicked at|^terminate called|^fatal error"
+    r"|[Aa]ssert"
+)
 
 
 @dataclass(frozen=True)
