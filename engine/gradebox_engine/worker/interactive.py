@@ -1,7 +1,8 @@
 """Interactive problems: a judge program and the submission, each reading what the other writes.
 
-Theory of operation. Two processes in two jails: the judge is a special judge (see `special`: its files, its exit
-status) whose standard input is what the submission writes, and the submission reads what the judge writes. The worker
+Theory of operation. Two processes in two jails: the judge is a special judge (see `special`: its files but output.txt,
+its exit status; its message is on standard error) whose standard input is what the submission writes, and the
+submission reads what the judge writes. The worker
 stands between them and passes bytes on, so that each has its own limits: who floods the other meets its own output
 limit, and who is flooded is not blamed. When one of them ends, the other's input ends.
 
@@ -147,11 +148,10 @@ class _Talk:
                     return self._running.end(fault), fault
                 judged = self._judging.end(ended[0])
                 self._to_program.end()
-                if judge_fault(judged) is not None and ran is None:
-                    refused = judge_fault(judged)
+                if ran is None and (refused := judge_fault(judged, judged.stderr)) is not None:
                     return self._running.end(refused), refused
         # The program cannot have noticed the judge's end before we did: how it ended is its own doing.
-        return ran, ran.fault or judge_fault(judged)
+        return ran, ran.fault or judge_fault(judged, judged.stderr)
 
     def _look(self, one: Running) -> tuple[Fault | None] | None:
         """Whether it has ended (None inside), or broken a limit; None: it goes on."""

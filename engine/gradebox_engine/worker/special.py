@@ -71,16 +71,16 @@ def special_judge(
     program = judge_program(test, [(OUTPUT_FILE, ran.stdout)])
     given = json.dumps(question).encode()
     judged = stdio.run(jail, program, given, judge_limits(limits, len(given)), OomWatch(jail), cancelled)
-    return judge_fault(judged)
+    return judge_fault(judged, judged.stdout)
 
 
-def judge_fault(judged: stdio.Ran) -> Fault | None:
-    """What a judge program's end says of the submission; None: it is right."""
+def judge_fault(judged: stdio.Ran, says: bytes) -> Fault | None:
+    """What a judge program's end says of the submission; None: it is right. says: where its message stands."""
     fault = judged.fault
     broke_limit = fault is not None and fault.verdict is not Verdict.RUNTIME_ERROR
     if judged.exit_code in RIGHT and not broke_limit:
         return None
-    said = shorten(judged.stdout[:400].decode(errors="replace").strip().partition("\n")[0])
+    said = shorten(says[:400].decode(errors="replace").strip().partition("\n")[0])
     # Python itself ends with a status for "wrong" when an exception gets through.
     if judged.exit_code in WRONG and not broke_limit and judged.raised in ("", "SystemExit", "AssertionError"):
         why = said or (fault.message if fault is not None and judged.raised else "")
