@@ -163,7 +163,7 @@ def run_command(
     image: Annotated[str | None, typer.Option(metavar="NAME", help="The image that it runs in.")] = None,
     language: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The program's language. Default: by the file's name, or the image's."),
+        typer.Option(metavar="NAME", help="Default: by the file's name, or the image's."),
     ] = None,
     file_: Annotated[
         list[str] | None,
