@@ -38,6 +38,7 @@ class EngineConfig(BaseSettings):
     workers: int | None = Field(None, ge=1, le=1024)  # None: by the machine's cores and memory
     fronts: int | None = Field(None, ge=1, le=256)  # None: one for each WORKERS_PER_FRONT workers
     image: str = "python"
+    image_store: Path = Field(default_factory=lambda: Path.home() / ".local/share/gradebox/images")  # built ones
     packages: DirectoryPath | None = None  # a folder of installed packages that programs can import
     warm_modules: tuple[Annotated[str, Field(pattern=r"^\w+(\.\w+)*$")], ...] = ()  # imported ahead for who uses them
     ceilings: Ceilings = Ceilings()

@@ -189,7 +189,12 @@ class Store:
         switch.symlink_to(place.name)
         switch.replace(home / _CURRENT)
         for old in home.iterdir():
-            if old.is_dir() and not old.is_symlink() and not old.name.startswith(".") and old.name not in (place.name, before):
+            if (
+                old.is_dir()
+                and not old.is_symlink()
+                and not old.name.startswith(".")
+                and old.name not in (place.name, before)
+            ):
                 shutil.rmtree(old, ignore_errors=True)
         return image
 
