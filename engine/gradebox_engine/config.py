@@ -18,7 +18,6 @@ from pydantic_settings import (
 
 from gradebox_engine import machine
 from gradebox_engine.access import TenantConfig, TenantName, contradiction
-from gradebox_engine.images.store import default_store
 from gradebox_engine.limits import Ceilings, Limits
 from gradebox_engine.tier import Tier
 
@@ -39,7 +38,7 @@ class EngineConfig(BaseSettings):
     workers: int | None = Field(None, ge=1, le=1024)  # None: by the machine's cores and memory
     fronts: int | None = Field(None, ge=1, le=256)  # None: one for each WORKERS_PER_FRONT workers
     images: tuple[str, ...] | None = None  # to be served beside `python`; None: every one that is built
-    image_store: Path = Field(default_factory=default_store)  # where `gradebox images build` puts them
+    image_store: Path = Field(default_factory=lambda: Path.home() / ".local/share/gradebox/images")  # built ones
     packages: DirectoryPath | None = None  # a folder of installed packages that programs can import
     warm_modules: tuple[Annotated[str, Field(pattern=r"^\w+(\.\w+)*$")], ...] = ()  # imported ahead for who uses them
     ceilings: Ceilings = Ceilings()

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from gradebox_engine.cli import images_app
 from gradebox_engine.cli.errors import BAD_INPUT, DONE, BadArgument, one_line
 
 app = typer.Typer(
@@ -17,6 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(images_app.app)
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
 Engines = Annotated[

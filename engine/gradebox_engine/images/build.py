@@ -1,10 +1,10 @@
 """Builds an image by its recipe.
 
-Debian packages are fetched and unpacked (`debian`), npm's too (`node`), this machine's Python is copied (`interpreter`),
-wheels are unpacked into it (`wheels`); then the recipe's own script runs in the image, modules are compiled, everything
-gets the same times and plain modes (`finish`), and the result moves into the store (`store`). Nothing that was fetched
-runs on this machine outside the image. What was fetched is kept in a cache: a build that was interrupted fetches only
-what is missing.
+Debian packages are fetched and unpacked (`debian`), npm's too (`node`), this machine's Python is copied
+(`interpreter`), wheels are unpacked into it (`wheels`); then the recipe's own script runs in the image, modules are
+compiled, everything gets the same times and plain modes (`finish`), and the result moves into the store (`store`).
+Nothing that was fetched runs on this machine outside the image. What was fetched is kept in a cache: a build that was
+interrupted fetches only what is missing.
 """
 
 import hashlib
@@ -150,7 +150,7 @@ def _complete(
     if made_of.prepare:
         told("preparing")
         script = {folder / made_of.prepare: _SCRIPT}
-        run_inside(root, [INTERPRETER, "-I", "-B", _SCRIPT], tool=f"{folder.name}/{made_of.prepare}", readable=script)
+        run_inside(root, [INTERPRETER, "-s", "-B", _SCRIPT], tool=f"{folder.name}/{made_of.prepare}", readable=script)
     finish.remove(root, made_of.remove)
     told("compiling Python modules")
     finish.compile_modules(root)

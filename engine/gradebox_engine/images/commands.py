@@ -19,7 +19,7 @@ class ToolFailed(BuildError):
 
     def __init__(self, tool: str, said: str) -> None:
         self.said = said
-        lines = [line.rstrip() for line in said.splitlines() if line.strip()]
+        lines = [line.rstrip() for line in said.splitlines() if line.strip() and not line.startswith("WARNING:")]
         super().__init__(f"{tool} failed:\n  " + "\n  ".join(lines[-_TOLD_LINES:] or ["it did not say why"]))
 
 
@@ -61,7 +61,8 @@ def run_inside(root: Path, command: list[str], *, tool: str, readable: dict[Path
             "--time_limit", "0", "--disable_rlimits",
             "-T", "/tmp", "-T", "/dev/shm", *devices, *binds,
             "-E", "PATH=/usr/bin:/bin", "-E", "HOME=/tmp", "-E", "LANG=C.UTF-8", "-E", "PYTHONHASHSEED=0",
-            "-E", "PYTHONDONTWRITEBYTECODE=1", "-E", "SOURCE_DATE_EPOCH=946684800", "-E", "MPLBACKEND=Agg", "--", *command,
+            "-E", "PYTHONDONTWRITEBYTECODE=1", "-E", "SOURCE_DATE_EPOCH=946684800", 
+            "-E", "MPLBACKEND=Agg", "--", *command,
         ],
         tool=tool,
     )  # fmt: skip

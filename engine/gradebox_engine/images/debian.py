@@ -53,7 +53,9 @@ def sources(suite: str, file: Path | None = None) -> str:
     need("apt-get", "a Debian or Ubuntu machine, or build the Containerfile and import it")
     wanted = {suite, f"{suite}-updates", f"{suite}-security", f"{suite}/updates"}
     lines = []
-    for told in run(["apt-get", "indextargets", "--format", _TARGETS, "Created-By: Packages"], tool="apt-get").splitlines():
+    for told in run(
+        ["apt-get", "indextargets", "--format", _TARGETS, "Created-By: Packages"], tool="apt-get"
+    ).splitlines():
         uri, release, component, signed_by = told.split("|", 3)
         if release in wanted and component == "main":
             option = f"[signed-by={signed_by}] " if signed_by.startswith("/") else ""
@@ -110,7 +112,13 @@ def _reason(failed: ToolFailed, *, locked: bool) -> BuildError:
 
 
 def add_packages(
-    tree: Tree, suite: str, packages: tuple[str, ...], locked: tuple[Locked, ...] | None, *, apt_sources: str, cache: Path
+    tree: Tree,
+    suite: str,
+    packages: tuple[str, ...],
+    locked: tuple[Locked, ...] | None,
+    *,
+    apt_sources: str,
+    cache: Path,
 ) -> list[Locked]:
     """Adds the packages, and those that they depend on, to the tree; returns what they are, exactly.
 

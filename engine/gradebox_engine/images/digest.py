@@ -3,10 +3,10 @@
 The content digest is SHA-256 over the sorted tree (kind, executable or not, name, link target, SHA-256 of the content)
 and the manifest. It says nothing of owners and times: two builds of the same packages have the same digest.
 
-The listing digest is over what the kernel tells of every entry without its content being read: inode, mode, size, times
-of change. The time of an inode's last change (ctime) cannot be set, so whatever writes to a file, or puts another in its
-place, changes the listing, even when size and modification time are as before. A copy of the tree has another listing,
-too, and the same content.
+The listing digest is over what the kernel tells of every entry without its content being read: inode, mode, size,
+times of change. The time of an inode's last change (ctime) cannot be set, so whatever writes to a file, or puts another
+in its place, changes the listing, even when size and modification time are as before. A copy of the tree has another
+listing, too, and the same content.
 """
 
 import hashlib
@@ -45,7 +45,10 @@ def _content(path: str) -> str:
 
 
 def content_digest(root: Path, manifest: bytes) -> str:
-    """The digest of the tree at `root` and of the manifest, in hex. Reads every file. Raises UnexpectedFile, OSError."""
+    """The digest of the tree at `root` and of the manifest, in hex; reads every file.
+
+    Raises UnexpectedFile, OSError.
+    """
     lines: list[tuple[str, str, str]] = []  # kind, path, what it holds; a file's content is filled in
     files: list[tuple[int, str]] = []
     for path, entry in entries(root):

@@ -27,7 +27,9 @@ from gradebox_engine.images.manifest import MANIFEST_NAME
 RECIPE_NAME = "recipe.toml"
 
 PackageName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+.-]+$", max_length=128)]
-Requirement = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[a-z0-9,-]+\])?\s*([<>=!~][=<>!~0-9a-z.*+,\s]*)?$")]
+Requirement = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[a-z0-9,-]+\])?\s*([<>=!~][=<>!~0-9a-z.*+,\s]*)?$")
+]
 NodeModule = Annotated[str, Field(pattern=r"^(@[a-z0-9-]+/)?[a-z0-9][a-z0-9._-]*@[0-9^~][0-9a-z.^~-]*$")]
 InnerPath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+.@-]+(/[A-Za-z0-9_+.@*-]+)*$")]
 
@@ -60,7 +62,7 @@ class Recipe(BaseModel):
 
 @dataclass(frozen=True)
 class Locked:
-    """One line of a lock: exactly this version, of exactly this content (algorithm and hexadecimal or base64 digits)."""
+    """One line of a lock: this version, and the hash of its content (SHA-256 in hex; npm's `sha512-` in base64)."""
 
     name: str
     version: str
@@ -94,7 +96,9 @@ REQUIREMENTS = LockKind(
 )
 NODE_MODULES = LockKind(
     "node_modules",
-    re.compile(r"(?P<name>(@[a-z0-9-]+/)?[a-z0-9._-]+)@(?P<version>[0-9A-Za-z.+-]+) (?P<hash>sha512-[A-Za-z0-9+/=]{80,})"),
+    re.compile(
+        r"(?P<name>(@[a-z0-9-]+/)?[a-z0-9._-]+)@(?P<version>[0-9A-Za-z.+-]+) (?P<hash>sha512-[A-Za-z0-9+/=]{80,})"
+    ),
     "{name}@{version} {hash}",
     for_machine=False,
 )
@@ -160,4 +164,6 @@ def recipes_folder() -> Path:
 
 def recipe_names(folder: Path) -> list[str]:
     """The images that can be built from the recipes in `folder`."""
-    return sorted(file.parent.name for file in folder.glob(f"*/{RECIPE_NAME}") if (file.parent / MANIFEST_NAME).is_file())
+    return sorted(
+        file.parent.name for file in folder.glob(f"*/{RECIPE_NAME}") if (file.parent / MANIFEST_NAME).is_file()
+    )

@@ -112,13 +112,6 @@ def _write_record(image: BuiltImage) -> None:
     partial.replace(place)
 
 
-def default_store() -> Path:
-    """Where images are kept unless the configuration says otherwise."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/gradebox/images")
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "gradebox/images"
-
-
 class Store:
     """The built images in a folder."""
 

@@ -15,7 +15,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 MADE_BY_JAILS = ("dev", "proc", "sys", "tmp", "run", "gradebox", "program")
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
@@ -23,6 +23,14 @@ _MOST_LINKS = 40  # followed for one name, as in the kernel
 _MOST_NAME_BYTES = 4096
 _DEEPEST = 128  # folders in one another
 _CHUNK = 1 << 20
+
+
+class Readable(Protocol):
+    """A stream of bytes."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many bytes; none at the end."""
+        ...
 
 
 class BadArchive(ValueError):
@@ -73,7 +81,9 @@ class Tree:
         self._layer = 0
         self._root = _Folder(0)
 
-    def add_tar(self, stream: BinaryIO, where: str, *, whiteouts: bool = False, below: str = "", without_top: bool = False) -> None:
+    def add_tar(
+        self, stream: Readable, where: str, *, whiteouts: bool = False, below: str = "", without_top: bool = False
+    ) -> None:
         """Adds an uncompressed archive, as a layer over what is there. Raises BadArchive; `where` names the archive.
 
         whiteouts: its entries `.wh.NAME` remove what lower layers have. below: the folder that it is unpacked in.
@@ -81,7 +91,7 @@ class Tree:
         """
         self._layer += 1
         try:
-            with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Entry) as archive:
+            with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Entry) as archive:  # type: ignore[call-overload]
                 for entry in archive:
                     self._add(archive, entry, whiteouts=whiteouts, below=below, without_top=without_top)
         except BadArchive as error:
@@ -89,7 +99,9 @@ class Tree:
         except (tarfile.TarError, EOFError, UnicodeError, ValueError, OverflowError) as error:
             raise BadArchive(f"{where}: not a tar archive that can be read: {error}") from None
 
-    def _add(self, archive: tarfile.TarFile, entry: tarfile.TarInfo, *, whiteouts: bool, below: str, without_top: bool) -> None:
+    def _add(
+        self, archive: tarfile.TarFile, entry: tarfile.TarInfo, *, whiteouts: bool, below: str, without_top: bool
+    ) -> None:
         self._entries_left -= 1
         if self._entries_left < 0:
             raise BadArchive(f"more than {self._most_entries} entries")
@@ -123,11 +135,11 @@ class Tree:
         else:
             raise BadArchive(f"{entry.name!r} is a device or a pipe, which no image may have")
 
-    def _stage(self, source: BinaryIO | object, name: str) -> Path:
+    def _stage(self, source: Readable, name: str) -> Path:
         self._staged += 1
         place = self._staging / str(self._staged)
         with open(place, "wb") as target:
-            while chunk := source.read(_CHUNK):  # type: ignore[union-attr]
+            while chunk := source.read(_CHUNK):
                 self._bytes_left -= len(chunk)
                 if self._bytes_left < 0:
                     raise BadArchive(f"{name!r}: more than {self._most_bytes} bytes in all")

@@ -19,7 +19,14 @@ _OTHER = re.compile(r"THESE PACKAGES DO NOT MATCH THE HASHES.*?\n\s*(\S+)", re.D
 
 
 def _pip(interpreter: Interpreter, *arguments: str) -> str:
-    command = [str(current_environment()), "-m", "pip", "--python", str(interpreter.binary), "--disable-pip-version-check"]
+    command = [
+        str(current_environment()),
+        "-m",
+        "pip",
+        "--python",
+        str(interpreter.binary),
+        "--disable-pip-version-check",
+    ]
     return run([*command, *arguments], tool="pip")
 
 
@@ -36,7 +43,9 @@ def resolve(interpreter: Interpreter, requirements: tuple[str, ...]) -> list[Loc
         found = json.loads(report.read_text(encoding="utf-8"))["install"]
     return [
         Locked(
-            one["metadata"]["name"], one["metadata"]["version"], one["download_info"]["archive_info"]["hashes"]["sha256"]
+            one["metadata"]["name"],
+            one["metadata"]["version"],
+            one["download_info"]["archive_info"]["hashes"]["sha256"],
         )
         for one in found
     ]
@@ -50,12 +59,15 @@ def install(interpreter: Interpreter, locked: tuple[Locked, ...], root: Path) ->
         wanted.write_text("".join(f"{line}\n" for line in lines))
         try:
             _pip(
-                interpreter, "install", "--quiet", "--require-hashes", "--no-deps", "--no-compile", "--only-binary", ":all:",
+                interpreter, "install", "--quiet", "--require-hashes", "--no-deps", "--no-compile", "--only-binary",
+                ":all:",
                 "--no-warn-conflicts", "--target", str(root / SITE_PACKAGES), "-r", str(wanted),
             )  # fmt: skip
         except ToolFailed as failed:
             if gone := _GONE.search(failed.said):
                 raise LockOutdated(f"{gone[1]} is not to be had from this machine's index any more; {RENEW}") from None
             if other := _OTHER.search(failed.said):
-                raise BuildError(f"{other[1]}: what the index has is not what is locked; if that is meant, {RENEW}") from None
+                raise BuildError(
+                    f"{other[1]}: what the index has is not what is locked; if that is meant, {RENEW}"
+                ) from None
             raise
