@@ -37,7 +37,7 @@ class EngineConfig(BaseSettings):
     listen: str = Field(DEFAULT_LISTEN, pattern=r"^(unix:.+|.*:\d+)$")
     workers: int | None = Field(None, ge=1, le=1024)  # None: by the machine's cores and memory
     fronts: int | None = Field(None, ge=1, le=256)  # None: one for each WORKERS_PER_FRONT workers
-    image: str = "python"
+    images: tuple[str, ...] | None = None  # to be served beside `python`; None: every one that is built
     image_store: Path = Field(default_factory=lambda: Path.home() / ".local/share/gradebox/images")  # built ones
     packages: DirectoryPath | None = None  # a folder of installed packages that programs can import
     warm_modules: tuple[Annotated[str, Field(pattern=r"^\w+(\.\w+)*$")], ...] = ()  # imported ahead for who uses them

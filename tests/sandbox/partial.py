@@ -23,6 +23,7 @@ from gradebox_engine.jail import rootfs
 from gradebox_engine.jail.launch import Jail
 from gradebox_engine.limits import Limits
 from gradebox_engine.worker import stdio
+from gradebox_engine.worker.programs import python_program
 from gradebox_engine.worker.watch import OomWatch
 
 LIMITS = Limits(cpu_time_s=10, wall_time_s=60, memory_bytes=256 << 20, disk_bytes=16 << 20)
@@ -166,7 +167,9 @@ class PartialJail(Jail):
 
     def run(self, source: str, stdin: bytes = b"", **limits: Any) -> stdio.Ran:
         """Runs a program as `__main__`, as the worker does."""
-        return stdio.run(self, source.encode(), stdin, replace(LIMITS, **limits), OomWatch(self), lambda: False)
+        return stdio.run(
+            self, python_program(source.encode()), stdin, replace(LIMITS, **limits), OomWatch(self), lambda: False
+        )
 
 
 def _inside_parent() -> str:

@@ -34,6 +34,7 @@ from gradebox_engine import images
 from gradebox_engine.jail.launch import Jail
 from gradebox_engine.limits import Limits
 from gradebox_engine.worker import stdio
+from gradebox_engine.worker.programs import python_program
 from gradebox_engine.worker.watch import OomWatch
 jail = Jail(images.host_python(), 0, with_cgroup="--with-cgroup" in sys.argv)
 jail.start()
@@ -41,7 +42,7 @@ print(json.dumps(jail.protections), flush=True)
 for line in sys.stdin:
     source, limits = json.loads(line)
     limits = replace(Limits(cpu_time_s=2, wall_time_s=20, memory_bytes=256 << 20, disk_bytes=16 << 20), **limits)
-    ran = stdio.run(jail, source.encode(), b"", limits, OomWatch(jail), lambda: False)
+    ran = stdio.run(jail, python_program(source.encode()), b"", limits, OomWatch(jail), lambda: False)
     verdict = (ran.fault.verdict.name, ran.fault.message) if ran.fault else ("PASSED", "")
     print(json.dumps([*verdict, ran.stdout.decode()]), flush=True)
 jail.close()

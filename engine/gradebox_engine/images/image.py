@@ -7,6 +7,7 @@ from typing import Any
 
 INSIDE_FOLDER = "/gradebox/gradebox_inside"
 PACKAGES_FOLDER = "/gradebox/packages"
+PROGRAM_FOLDER = "/program"
 PYTHON = "python"  # the language that needs no command: the fork server is its interpreter
 
 # Imported by the fork server before it forks: what programs for training tasks use most. Each costs a little memory,
@@ -76,7 +77,8 @@ class Image:
 
     warm_modules: imported before any program. heavy_modules: those whose weight a program should not have to carry
     unless it uses them; a jail of their own (`with_heavy_modules`) has them warm. search_path: more folders of modules.
-    system_calls: those that its programs may make on top of the common ones. commands: its languages other than Python.
+    system_calls: those that its programs may make on top of the common ones; refused_calls: those that are refused
+    without being noted. commands: its languages other than Python.
     limits: its own defaults, for what a request leaves open.
     """
 
@@ -91,6 +93,7 @@ class Image:
     heavy_modules: tuple[str, ...] = ()
     search_path: tuple[str, ...] = ()
     system_calls: tuple[str, ...] = ()
+    refused_calls: tuple[str, ...] = ()
     commands: Mapping[str, Language] = field(default_factory=dict)
     limits: Mapping[str, Any] = field(default_factory=dict)
 

@@ -43,7 +43,6 @@ from gradebox_engine.images.image import (
 
 MANIFEST_NAME = "manifest.toml"
 INTERPRETER = "/opt/python/bin/python3.12"
-PROGRAM_FOLDER = "/program"
 _OURS = frozenset(("dev", "proc", "sys", "tmp", "run", "gradebox", "program"))
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*([.+-][a-z0-9]+)*$", max_length=64)]
@@ -77,8 +76,13 @@ class DefaultLimits(_Part):
 
 
 class SystemCalls(_Part):
-    """System calls that programs of an image may make on top of the common policy, and why."""
+    """System calls in which an image differs from the common policy, and why.
 
+    "allow": its programs may make them. "refuse": they are refused without being taken for a sign of an attack, since
+    honest programs of this image, or what runs them, make them and do without.
+    """
+
+    answer: Literal["allow", "refuse"] = "allow"
     names: Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], ...], Field(min_length=1)]
     reason: Annotated[str, Field(min_length=10)]
 
@@ -198,17 +202,23 @@ def image_of(manifest: Manifest, root: Path, digest: str) -> Image:
         links=links,
         interpreter=INTERPRETER,
         environment={**ENVIRONMENT, **manifest.environment},
-        warm_modules=tuple(dict.fromkeys((*WARM_MODULES, *manifest.warm_modules))) if _has_python(manifest) else (),
+        warm_modules=tuple(dict.fromkeys((*_warm(manifest), *manifest.warm_modules))),
         digest=digest,
         heavy_modules=manifest.heavy_modules,
-        system_calls=tuple(dict.fromkeys(name for some in manifest.system_calls for name in some.names)),
+        system_calls=_system_calls(manifest, "allow"),
+        refused_calls=_system_calls(manifest, "refuse"),
         commands={name: language_of(name, its) for name, its in manifest.languages.items() if its.run is not None},
         limits=manifest.limits.model_dump(exclude_none=True),
     )
 
 
-def _has_python(manifest: Manifest) -> bool:
-    return PYTHON in manifest.languages
+def _system_calls(manifest: Manifest, answer: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for some in manifest.system_calls if some.answer == answer for name in some.names))
+
+
+def _warm(manifest: Manifest) -> tuple[str, ...]:
+    commands = ("signal",) if any(language.run for language in manifest.languages.values()) else ()
+    return (*(WARM_MODULES if PYTHON in manifest.languages else ()), *commands)
 
 
 def _inside(root: Path, path: str) -> bool:
