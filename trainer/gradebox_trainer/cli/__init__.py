@@ -22,7 +22,7 @@ class Command(NamedTuple):
     extra: str
 
 
-COMMANDS: tuple[Command, ...] = ()
+COMMANDS: tuple[Command, ...] = (Command("pairs", "pairs", "data"),)
 
 
 def add_commands(app: typer.Typer) -> None:
