@@ -75,7 +75,10 @@ def chain(source: Source, output: Path, every: int) -> list[Path]:
     """Runs what is not yet done; returns the files that a run is known by."""
     output.mkdir(parents=True, exist_ok=True)
     files = [path for recording in source.recordings for path in label(source, recording, Place(output), every)]
-    return files
+    stage = Place(output / source.recordings[0].model)
+    made_of = ("--problems", stage["kept.jsonl"], "--programs", stage["programs.jsonl.gz"])
+    gradebox("pairs", stage["labels.jsonl.gz"], *made_of, "-o", stage["pairs.jsonl"])
+    return [*files, stage["pairs.jsonl"], stage["pairs.validation.jsonl"]]
 
 
 def label(source: Source, recording: Recording, place: Place, every: int) -> list[Path]:
@@ -84,14 +87,23 @@ def label(source: Source, recording: Recording, place: Place, every: int) -> lis
     stage = Place(place[recording.model])
     stage.folder.mkdir(exist_ok=True)
     write(place["seeds.jsonl"], lambda: map(recordings.seed, tasks))
-    write(place["trusted.jsonl"], lambda: tasks)
+    write(place["trusted.jsonl"], lambda: [{**task, "limits": {"cpu_time_s": source.cpu_time_s}} for task in tasks])
     write(place["programs.jsonl.gz"], lambda: programs(source, {task["id"] for task in tasks}))
 
     if not stage["problems.jsonl"].exists():
         answers = recordings.recorded(source, recording)
         with ReplayServer(lambda prompt: answers.get(recordings.code_in(prompt))) as server:
             evaluations = [word for name in source.evaluations for word in ("--evaluation", source.folder / name)]
-            settings = ("--model", recording.model, "--endpoint", server.url, "--answers", str(recording.answers))
+            settings = (
+                "--model",
+                recording.model,
+                "--endpoint",
+                server.url,
+                "--answers",
+                str(recording.answers),
+                "--cpu-time",
+                str(source.cpu_time_s),
+            )
             gradebox("synthesize", place["seeds.jsonl"], "-o", stage["problems.jsonl"], *settings, *evaluations)
 
     problems = ids(stage["problems.jsonl"])
@@ -203,7 +215,7 @@ def run_and_kill(arguments: argparse.Namespace, output: Path) -> int:
     return kills
 
 
-_MOMENTS = (("*/problems.answers.jsonl", 4), ("*/kept.graded.jsonl", 1), ("*/labels.jsonl.gz.partial", 20))
+_MOMENTS = (("*/problems.answers.jsonl", 4), ("*/kept.graded.jsonl", 1), ("*/labels.jsonl.gz.ledger-wal", 1))
 """A file of a stage that is under way, and how many lines it has when the stage is killed."""
 
 
