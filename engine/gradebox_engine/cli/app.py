@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from gradebox_command.errors import BAD_INPUT, DONE, BadArgument, one_line
+from gradebox_command.options import CaFile, CertFile, Engines, Json, KeyFile, Token, Workers
 from gradebox_engine.cli import images_app
-from gradebox_engine.cli.errors import BAD_INPUT, DONE, BadArgument, one_line
+from gradebox_trainer import cli as trainer
 
 app = typer.Typer(
     name="gradebox",
@@ -19,32 +21,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(images_app.app)
-
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
-Engines = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--engine",
-        metavar="HOST:PORT",
-        help="An engine to send the work to; may be given several times. Default: an embedded one.",
-    ),
-]
-Token = Annotated[
-    str | None,
-    typer.Option("--token", envvar="GRADEBOX_TOKEN", help="With --engine: the token to send; best in the environment."),
-]
-CaFile = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="With --engine: use TLS, with these certificate authorities (PEM)."),
-]
-CertFile = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="With --engine: the certificate to show (PEM), for mutual TLS.")
-]
-KeyFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The key of --cert-file (PEM).")]
-Workers = Annotated[
-    int | None,
-    typer.Option(min=1, help="Worker processes of an embedded engine. Default: one a core."),
-]
 
 
 def run(argv: list[str]) -> int:
@@ -107,11 +83,16 @@ def demo(
 
 @app.command()
 def grade(
-    problems: Annotated[Path, typer.Argument(metavar="PROBLEMS", help="JSON Lines (also .gz) or Parquet.")],
-    programs: Annotated[Path, typer.Argument(metavar="PROGRAMS", help="JSON Lines (also .gz) or Parquet.")],
+    problems: Annotated[Path, typer.Argument(metavar="PROBLEMS", help="JSON Lines (also .gz), Parquet, or a folder.")],
+    programs: Annotated[Path, typer.Argument(metavar="PROGRAMS", help="JSON Lines (also .gz), Parquet, or a folder.")],
     output: Annotated[
-        Path,
-        typer.Option("-o", "--output", metavar="LABELS", help="Labels: .jsonl, .jsonl.gz or .parquet."),
+        str,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="LABELS",
+            help="Labels: .jsonl, .jsonl.gz or .parquet; or a folder for shards, with a slash at its end.",
+        ),
     ],
     engine: Engines = None,
     token: Token = None,
@@ -130,19 +111,31 @@ def grade(
         bool,
         typer.Option("--stop-early", help="Skip a program's tests after the first one failed."),
     ] = False,
+    shard_format: Annotated[
+        str, typer.Option(metavar="FORMAT", help="Of a folder's shards: parquet, jsonl or jsonl.gz.")
+    ] = "parquet",
+    shard_rows: Annotated[int, typer.Option(min=1, help="Labels in one shard of a folder.")] = 10_000,
+    ray: Annotated[
+        bool,
+        typer.Option(
+            "--ray", help="Grade on a Ray cluster, with an engine on every node: that of RAY_ADDRESS, or this machine."
+        ),
+    ] = False,
     workers: Workers = None,
     json: Json = False,
 ) -> int:
     """Grade PROGRAMS against PROBLEMS and write one label a submission, in the order of the input.
 
-    Labels are kept from the moment they are written. Exit status: 0 done, 1 failed, 2 bad arguments
-    or input, 130 interrupted.
+    The same program with the same tests is graded once. What an engine has given is kept, even after a kill -9, and
+    not graded again with --resume. Exit status: 0 done, 1 failed, 2 bad arguments or input, 130 interrupted.
     """
+    from gradebox_command import session
     from gradebox_engine.cli import grade as command
-    from gradebox_engine.cli import session
 
     if engine and workers is not None:
         raise BadArgument("--workers is for an embedded engine: it does not go with --engine")
+    if engine and ray:
+        raise BadArgument("--ray starts an engine on every node: it does not go with --engine")
     options = command.Options(
         problems=problems,
         programs=programs,
@@ -151,6 +144,9 @@ def grade(
         resume=resume,
         min_seal=min_seal,
         stop_early=stop_early,
+        shard_format=shard_format,
+        shard_rows=shard_rows,
+        ray=ray,
         as_json=json,
     )
     return command.grade(options)
@@ -186,8 +182,8 @@ def run_command(
 
     Exit status: 0 when the program ended with status 0, else 1.
     """
+    from gradebox_command import session
     from gradebox_engine.cli import run as command
-    from gradebox_engine.cli import session
 
     engines = session.Engines((engine,) if engine else (), 1, token, ca_file, cert_file, key_file)
     return command.run(
@@ -391,3 +387,6 @@ def bench(
         chart_file=chart,
         as_json=json,
     )
+
+
+trainer.add_commands(app)

@@ -5,16 +5,15 @@ Memory does not grow with the input: problems are checked once and kept, packed,
 """
 
 import json
-import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from gradebox_engine.cli.errors import InputError
-from gradebox_engine.cli.problem_rows import FieldError, check_problem, problem_id
-from gradebox_engine.cli.rows import json_kind, read_rows
+from gradebox_command.errors import InputError
+from gradebox_command.problem_rows import FieldError, check_problem, problem_id
+from gradebox_command.rows import json_kind, read_rows, row_files
 
 MAX_PROGRAM_BYTES = 56 << 20
 """What can be sent beside its tests; an engine gives a verdict on much smaller ones already."""
@@ -39,9 +38,19 @@ class Problems:
         InputError: the file cannot be read, a field is wrong, or an id comes twice.
     """
 
-    def __init__(self, path: Path, *, keep: Callable[[dict[str, Any]], bool] | None = None) -> None:
-        """Reads and checks the whole file; rows that `keep` refuses are left out unchecked."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        keep: Callable[[dict[str, Any]], bool] | None = None,
+        check: Callable[[dict[str, Any]], dict[str, Any]] = check_problem,
+    ) -> None:
+        """Reads and checks the whole file; rows that `keep` refuses are left out unchecked.
+
+        `check` gives the fields to keep, or raises FieldError; an engine's own knows more than the SDK's.
+        """
         self.path = path
+        self._check = check
         self._places: dict[str, tuple[int, int, int]] = {}
         self._packed = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)
         try:
@@ -54,7 +63,7 @@ class Problems:
 
     def _add(self, line: int, row: dict[str, Any]) -> None:
         try:
-            problem = check_problem(row)
+            problem = self._check(row)
             packed = json.dumps(problem).encode()
         except FieldError as error:
             raise InputError(self.path, line, error.field, error.problem) from None
@@ -105,6 +114,11 @@ def read_programs(path: Path, problems: Problems) -> Iterator[ProgramsRow]:
     Raises:
         InputError: a row is not one of programs, or its id is that of no problem.
     """
+    for file in row_files(path):
+        yield from _read_programs(file, problems)
+
+
+def _read_programs(path: Path, problems: Problems) -> Iterator[ProgramsRow]:
     for line, row in read_rows(path):
         try:
             id = problem_id(row)
@@ -131,15 +145,16 @@ def _larger(program: str, limit_bytes: int) -> bool:
     return len(program.encode("utf-8", "surrogatepass")) > limit_bytes
 
 
-def count_programs(path: Path, problems: Problems) -> int | None:
+def count_programs(path: Path, problems: Problems) -> int:
     """Checks a whole programs file and counts its programs.
 
     A mistake in the last line is then told before the first program is graded, not hours later.
-    None when the file can be read only once (a pipe): it is checked while it is graded.
     """
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            return None
-    except OSError as error:
-        raise InputError(path, None, "", error.strerror or str(error)) from None
     return sum(len(row.programs) for row in read_programs(path, problems))
+
+
+def generator_of(row: Mapping[str, Any]) -> str | None:
+    """Who wrote the programs of a row: its `generator`, or that of its `meta`."""
+    meta = row.get("meta")
+    found = row.get("generator") or (meta.get("generator") if isinstance(meta, Mapping) else None)
+    return found if isinstance(found, str) else None
