@@ -5,6 +5,7 @@ The suffix says which kind: `.jsonl`, `.jsonl.gz` (`.gz`) or `.parquet` (`.pq`).
 
 import gzip
 import io
+import itertools
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from gradebox_command.errors import CommandError
+from gradebox_command.rows import read_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,7 +28,7 @@ class RowsFile:
 
     Args:
         path: the file; what stood there before is replaced at once.
-        schema: the columns of a Parquet file; None takes them from the first rows.
+        schema: the columns of a Parquet file, which needs them; see write_rows for others.
 
     Raises:
         CommandError: it cannot be written.
@@ -70,8 +72,7 @@ class RowsFile:
         try:
             rows = pa.Table.from_pylist(self._pending, self._schema)
             if self._table is None:
-                self._schema = rows.schema
-                self._table = pq.ParquetWriter(self._file, self._schema)
+                self._table = pq.ParquetWriter(self._file, rows.schema)
             self._table.write_table(rows)
         except (pa.ArrowException, UnicodeError) as error:
             raise CommandError(f"{self.path}: Parquet cannot hold this: {error}; write .jsonl") from None
@@ -110,6 +111,40 @@ class RowsFile:
                 self.commit()
         finally:
             self.discard()
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Writes `rows`, of which few are in memory at a time, in place of what was there; returns how many.
+
+    Parquet's columns are those of all rows together: it takes two passes, the second over a copy.
+
+    Raises:
+        CommandError: it cannot be written, or Parquet has no one type for a column.
+    """
+    if path.suffix not in PARQUET_SUFFIXES:
+        with RowsFile(path) as file:
+            file.write(rows)
+        return file.rows
+    copy = path.with_name(f".{path.name}.jsonl")
+    try:
+        write_rows(copy, rows)
+        with RowsFile(path, _columns(path, copy)) as file:
+            file.write(row for _, row in read_rows(copy))
+        return file.rows
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def _columns(path: Path, copy: Path) -> "pa.Schema":
+    import pyarrow as pa
+
+    groups = itertools.batched((row for _, row in read_rows(copy)), _ROWS_PER_GROUP)
+    try:
+        return pa.unify_schemas(
+            [pa.schema([]), *(pa.Table.from_pylist(group).schema for group in groups)], promote_options="permissive"
+        )
+    except pa.ArrowException as error:
+        raise CommandError(f"{path}: Parquet has no one type for a column ({error}); write .jsonl.gz") from None
 
 
 def write_text(path: Path, text: str) -> None:

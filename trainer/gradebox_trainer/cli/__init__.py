@@ -22,7 +22,13 @@ class Command(NamedTuple):
     extra: str
 
 
-COMMANDS: tuple[Command, ...] = (Command("pairs", "pairs", "data"),)
+COMMANDS: tuple[Command, ...] = (
+    Command("synthesize", "synthesize", "data"),
+    Command("sample", "sample", "data"),
+    Command("filter", "filter", "data"),
+    Command("agreement", "agreement", "data"),
+    Command("pairs", "pairs", "data"),
+)
 
 
 def add_commands(app: typer.Typer) -> None:
