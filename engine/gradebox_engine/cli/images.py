@@ -12,8 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from gradebox_engine.cli.errors import BAD_INPUT, DONE, FAILED, BadArgument, CommandError, one_line
-from gradebox_engine.cli.terminal import console
+from gradebox_command.errors import BAD_INPUT, DONE, FAILED, BadArgument, CommandError, one_line
+from gradebox_command.terminal import console
 from gradebox_engine.config import InvalidConfig, load_config
 from gradebox_engine.images.build import Options, build
 from gradebox_engine.images.commands import BuildError

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gradebox_engine.cli.errors import BadArgument
+from gradebox_command.errors import BadArgument
 
 app = typer.Typer(
     name="images",
