@@ -22,7 +22,7 @@ JOBS ?= 2
 
 help:
 	@echo "make setup        .venv with the SDK, the engine and the test tools (no torch)"
-	@echo "make setup-test   adds what make test needs and is large: a browser, its driver, schemas, a linter"
+	@echo "make setup-test   adds what make test needs and is large: the data extra, a browser, schemas, a linter"
 	@echo "make demo         grade the shipped sample (DATA=folder: published data files)"
 	@echo "make test         unit, sandbox, attacks, e2e; then what needs torch, if any (JOBS=2: at once)"
 	@echo "make check        ruff, mypy, import rules, generated stubs, thin wheel"
@@ -53,14 +53,14 @@ $(STAMP_SYSTEM): tests/checks/system_libraries.sh | $(VENV)/bin/python
 setup-test: $(STAMP_TEST)
 
 $(STAMP_TEST): $(STAMP) $(STAMP_SYSTEM)
-	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[engine,otel,dev,checks]'
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[engine,otel,data,dev,checks]'
 	@bash tests/checks/system_libraries.sh $(PY) --browser
 	@touch $@
 
 setup-train: $(STAMP_TRAIN)
 
 $(STAMP_TRAIN): $(STAMP) $(STAMP_SYSTEM)
-	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[engine,otel,dev,trainer]'
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[engine,otel,data,dev,trainer]'
 	@touch $@
 
 # The RL frameworks, for the tests of their adapters; with the engine, which those tests start.

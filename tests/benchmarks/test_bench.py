@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from gradebox_command.terminal import console
 from gradebox_engine.bench import ROWS, BenchError, BenchResult, chart, run_bench
 from gradebox_engine.bench.cases import Cases, cases_of
 from gradebox_engine.bench.measure import ROUNDS
 from gradebox_engine.bench.result import Comparison, Line, Row
 from gradebox_engine.bench.rows import Options
 from gradebox_engine.bench.table import render
-from gradebox_engine.cli.terminal import console
 
 GRADINGS = 2 * ROUNDS
 WAYS = {

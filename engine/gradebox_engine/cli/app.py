@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from gradebox_engine.cli.errors import BAD_INPUT, DONE, BadArgument, one_line
+from gradebox_command.errors import BAD_INPUT, DONE, BadArgument, one_line
+from gradebox_command.options import CaFile, CertFile, Engines, Json, KeyFile, Token, Workers
+from gradebox_trainer import cli as trainer
 
 app = typer.Typer(
     name="gradebox",
@@ -17,32 +19,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
-Engines = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--engine",
-        metavar="HOST:PORT",
-        help="An engine to send the work to; may be given several times. Default: an embedded one.",
-    ),
-]
-Token = Annotated[
-    str | None,
-    typer.Option("--token", envvar="GRADEBOX_TOKEN", help="With --engine: the token to send; best in the environment."),
-]
-CaFile = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="With --engine: use TLS, with these certificate authorities (PEM)."),
-]
-CertFile = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="With --engine: the certificate to show (PEM), for mutual TLS.")
-]
-KeyFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The key of --cert-file (PEM).")]
-Workers = Annotated[
-    int | None,
-    typer.Option(min=1, help="Worker processes of an embedded engine. Default: one a core."),
-]
 
 
 def run(argv: list[str]) -> int:
@@ -136,8 +112,8 @@ def grade(
     Labels are kept from the moment they are written. Exit status: 0 done, 1 failed, 2 bad arguments
     or input, 130 interrupted.
     """
+    from gradebox_command import session
     from gradebox_engine.cli import grade as command
-    from gradebox_engine.cli import session
 
     if engine and workers is not None:
         raise BadArgument("--workers is for an embedded engine: it does not go with --engine")
@@ -173,8 +149,8 @@ def run_command(
 
     Exit status: 0 when the program ended with status 0, else 1.
     """
+    from gradebox_command import session
     from gradebox_engine.cli import run as command
-    from gradebox_engine.cli import session
 
     engines = session.Engines((engine,) if engine else (), 1, token, ca_file, cert_file, key_file)
     return command.run(file, stdin=stdin, image=image, language=language, engines=engines, as_json=json)
@@ -362,3 +338,6 @@ def bench(
         chart_file=chart,
         as_json=json,
     )
+
+
+trainer.add_commands(app)

@@ -4,11 +4,11 @@ import json
 import sys
 from pathlib import Path
 
+from gradebox_command.errors import DONE, BadArgument, CommandError, InputError
+from gradebox_command.session import grading_errors
+from gradebox_command.terminal import console
 from gradebox_engine.bench import ROWS, BenchError, chart, run_bench
 from gradebox_engine.bench.table import render
-from gradebox_engine.cli.errors import DONE, BadArgument, CommandError, InputError
-from gradebox_engine.cli.session import grading_errors
-from gradebox_engine.cli.terminal import console
 
 
 def bench(

@@ -8,11 +8,11 @@ from typing import Any
 
 from rich.table import Table
 
-from gradebox_engine.cli.errors import DONE, FAILED
-from gradebox_engine.cli.files import Problems, read_programs
-from gradebox_engine.cli.session import Engines, Labels, grade_units, open_client, to_units
-from gradebox_engine.cli.tally import Tally
-from gradebox_engine.cli.terminal import console, progress_bar
+from gradebox_command.errors import DONE, FAILED
+from gradebox_command.files import Problems, read_programs
+from gradebox_command.session import Engines, Labels, grade_units, open_client, to_units
+from gradebox_command.tally import Tally
+from gradebox_command.terminal import console, progress_bar
 
 _WORDS = {
     "PASSED": ("passed", "green"),

@@ -14,12 +14,13 @@ from typing import Any
 
 from rich.table import Table
 
-from gradebox_engine.cli.errors import DONE, FAILED, CommandError, InputError
-from gradebox_engine.cli.files import Problems, ProgramsRow
-from gradebox_engine.cli.rows import read_rows
-from gradebox_engine.cli.session import Engines, grade_units, open_client, to_units
-from gradebox_engine.cli.tally import Tally
-from gradebox_engine.cli.terminal import console, progress_bar
+from gradebox_command.errors import DONE, FAILED, CommandError, InputError
+from gradebox_command.files import Problems, ProgramsRow
+from gradebox_command.rows import read_rows
+from gradebox_command.session import Engines, grade_units, open_client, to_units
+from gradebox_command.tally import Tally
+from gradebox_command.terminal import console, progress_bar
+from gradebox_engine.cli.problem_rows import check_problem
 
 _SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 _SOLUTIONS = ("canonical_solution", "buggy_solution")
@@ -52,7 +53,7 @@ def demo_data(folder: Path, *, limit: int, workers: int | None, as_json: bool) -
         languages = {name for image in client.info().images for name in image.languages}
         overall = Tally()
         for file in problem_files:
-            with Problems(file, keep=lambda row: _gradable(row, languages)) as problems:
+            with Problems(file, keep=lambda row: _gradable(row, languages), check=check_problem) as problems:
                 for match in _matches(file, problems, sample_files, limit):
                     tally = Tally()
                     with progress_bar(match.submissions) as advance:

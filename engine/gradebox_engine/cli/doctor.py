@@ -5,9 +5,9 @@ import os
 import tempfile
 from dataclasses import asdict
 
+from gradebox_command.errors import DONE, FAILED, BadArgument, one_line
+from gradebox_command.terminal import console
 from gradebox_engine import doctor as machine
-from gradebox_engine.cli.errors import DONE, FAILED, BadArgument, one_line
-from gradebox_engine.cli.terminal import console
 
 _CANARIES = (
     ("def f(x):\n    return x + 1\n", "PASSED"),

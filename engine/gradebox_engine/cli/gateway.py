@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gradebox_engine.cli.errors import DONE, FAILED, BadArgument
+from gradebox_command.errors import DONE, FAILED, BadArgument
 
 
 def gateway(

@@ -9,12 +9,13 @@ from hashlib import sha256
 from pathlib import Path
 
 import gradebox
-from gradebox_engine.cli.errors import DONE, INTERRUPTED, BadArgument, InputError
-from gradebox_engine.cli.files import Problems, count_programs, read_programs
-from gradebox_engine.cli.labels import LabelsFile
-from gradebox_engine.cli.session import Engines, grade_units, open_client, to_units
-from gradebox_engine.cli.tally import Tally
-from gradebox_engine.cli.terminal import progress_bar
+from gradebox_command.errors import DONE, INTERRUPTED, BadArgument, InputError
+from gradebox_command.files import Problems, count_programs, read_programs
+from gradebox_command.labels import LabelsFile
+from gradebox_command.session import Engines, grade_units, open_client, to_units
+from gradebox_command.tally import Tally
+from gradebox_command.terminal import progress_bar
+from gradebox_engine.cli.problem_rows import check_problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def grade(options: Options) -> int:
     if options.output in (options.problems, options.programs):
         raise BadArgument(f"{options.output} is an input, too: labels would overwrite it")
     signal.signal(signal.SIGTERM, _interrupt)
-    with Problems(options.problems) as problems:
+    with Problems(options.problems, check=check_problem) as problems:
         total = count_programs(options.programs, problems)
         with LabelsFile(options.output, resume=options.resume) as labels:
             resumed = _check_written(labels, options, problems) if options.resume else 0

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import gradebox
-from gradebox_engine.cli.errors import DONE, FAILED, BadArgument, InputError
-from gradebox_engine.cli.session import Engines, grading_errors, open_client
+from gradebox_command.errors import DONE, FAILED, BadArgument, InputError
+from gradebox_command.session import Engines, grading_errors, open_client
 
 
 def run(

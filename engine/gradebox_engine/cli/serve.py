@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gradebox_engine.cli.errors import BadArgument, CommandError, one_line
+from gradebox_command.errors import BadArgument, CommandError, one_line
 
 
 def serve(*, config_file: Path | None, embedded: bool, **flags: str | float | Path | None) -> int:

@@ -4,8 +4,8 @@ import json
 
 from pydantic import TypeAdapter, ValidationError
 
+from gradebox_command.errors import DONE, BadArgument
 from gradebox_engine.access import TenantName
-from gradebox_engine.cli.errors import DONE, BadArgument
 from gradebox_engine.tenants import new_token
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from gradebox_engine.cli.errors import InputError
-from gradebox_engine.cli.files import Problems, count_programs, read_programs
+from gradebox_command.errors import InputError
+from gradebox_command.files import Problems, count_programs, read_programs
+from gradebox_engine.cli.problem_rows import check_problem
 
 GOOD: dict[str, Any] = {"id": "p", "entry_point": "f", "tests": ["assert f(1) == 2"]}
 
@@ -22,7 +23,7 @@ def write(path: Path, *rows: object) -> Path:
 
 def complaint(path: Path) -> str:
     with pytest.raises(InputError) as caught:
-        Problems(path).close()
+        Problems(path, check=check_problem).close()
     text = str(caught.value)
     assert "\n" not in text
     return text.removeprefix(str(path))
@@ -36,7 +37,7 @@ def test_all_four_kinds_are_kept(tmp_path: Path) -> None:
         {"unittest": "def test_f():\n    assert f(1) == 2\n"},
     ]
     path = write(tmp_path / "p.jsonl", {**GOOD, "tests": tests, "future": 1, "meta": {"a": 1}})
-    with Problems(path) as problems:
+    with Problems(path, check=check_problem) as problems:
         assert list(problems) == ["p"]
         assert problems["p"]["tests"] == tests
         assert problems["p"]["language"] == "python"
@@ -50,7 +51,7 @@ def test_spellings_of_published_data(tmp_path: Path) -> None:
         {"id": "c", "entry_point": "f", "tests": [{"args": [1], "expected": 2}]},
         {"id": "d", "tests": [{"stdin": "", "expected_stdout": "", "checker": "exact"}]},
     )
-    with Problems(path) as problems:
+    with Problems(path, check=check_problem) as problems:
         assert problems["a"]["tests"] == [{"unittest": "class T: ..."}]
         assert problems["b"]["language"] == "cpp"
         assert problems["c"]["tests"] == [{"call": {"args": [1], "kwargs": None}, "expected": 2}]
@@ -74,7 +75,7 @@ def test_formats_hold_the_same_rows(tmp_path: Path, suffix: str) -> None:
         write(path, *rows)
     if suffix == ".gz":
         path.write_bytes(gzip.compress(path.read_bytes()))
-    with Problems(path) as problems:
+    with Problems(path, check=check_problem) as problems:
         assert problems["p"]["tests"] == [{"stdin": "a", "expected_stdout": "b"}]
         assert problems["q"]["tests"] == [{"call": {"args": [1]}, "expected": 3}]
 
@@ -132,7 +133,7 @@ def test_bad_problems_are_told_by_line_and_field(tmp_path: Path, row: object, sa
 
 
 def test_a_huge_line_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gradebox_engine.cli.rows.MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr("gradebox_command.rows.MAX_LINE_BYTES", 1000)
     path = write(tmp_path / "p.jsonl", GOOD, b"x" * 1001)
     assert complaint(path) == ":2: line is longer than 1,000 bytes"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gradebox_engine.cli.in_order import Grade, Unit, in_order
+from gradebox_command.in_order import Grade, Unit, in_order
 
 
 def units(count: int, taken: list[int] | None = None) -> Iterator[Unit]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gradebox_engine.cli.errors import CommandError, InputError
-from gradebox_engine.cli.labels import LabelsFile
+from gradebox_command.errors import CommandError, InputError
+from gradebox_command.labels import LabelsFile
 
 
 def label(index: int) -> dict[str, Any]:

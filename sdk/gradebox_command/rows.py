@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gradebox_engine.cli.errors import InputError
+from gradebox_command.errors import InputError
 
 MAX_LINE_BYTES = 256 << 20
 """Longer lines are refused before they are read to the end: memory stays bounded."""

@@ -20,8 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from gradebox_engine.cli.errors import BadArgument, CommandError, InputError
-from gradebox_engine.cli.rows import parse_row, read_rows
+from gradebox_command.errors import BadArgument, CommandError, InputError
+from gradebox_command.rows import parse_row, read_rows
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 _ROWS_PER_GROUP = 1024

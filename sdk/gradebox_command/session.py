@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import gradebox
-from gradebox_engine.cli.errors import CommandError, InputError, one_line
-from gradebox_engine.cli.files import Problems, ProgramsRow
-from gradebox_engine.cli.in_order import Unit, in_order
+from gradebox_command.errors import CommandError, InputError, one_line
+from gradebox_command.files import Problems, ProgramsRow
+from gradebox_command.in_order import Unit, in_order
 
 type Labels = list[dict[str, Any]]
 

@@ -15,8 +15,8 @@ def console() -> Console:
 
 
 @contextmanager
-def progress_bar(total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
-    """Yields a function that moves the bar on by so many submissions.
+def progress_bar(total: int | None, done: int = 0, what: str = "grading") -> Iterator[Callable[[int], None]]:
+    """Yields a function that moves the bar on by so many submissions (or whatever `what` says is done).
 
     `total` is None when it is not known; `done` were there before.
     """
@@ -33,12 +33,12 @@ def progress_bar(total: int | None, done: int = 0) -> Iterator[Callable[[int], N
     )
 
     columns = (
-        TextColumn("grading"),
+        TextColumn(what),
         BarColumn(),
         MofNCompleteColumn(),
         TaskProgressColumn(show_speed=True),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("grading", total=total, completed=done)
+        task = progress.add_task(what, total=total, completed=done)
         yield lambda count: progress.advance(task, count)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from gradebox_engine.cli.errors import InputError
-from gradebox_engine.cli.problem_rows import FieldError, check_problem, problem_id
-from gradebox_engine.cli.rows import json_kind, read_rows
+from gradebox_command.errors import InputError
+from gradebox_command.problem_rows import FieldError, check_problem, problem_id
+from gradebox_command.rows import json_kind, read_rows
 
 MAX_PROGRAM_BYTES = 56 << 20
 """What can be sent beside its tests; an engine gives a verdict on much smaller ones already."""
@@ -39,9 +39,19 @@ class Problems:
         InputError: the file cannot be read, a field is wrong, or an id comes twice.
     """
 
-    def __init__(self, path: Path, *, keep: Callable[[dict[str, Any]], bool] | None = None) -> None:
-        """Reads and checks the whole file; rows that `keep` refuses are left out unchecked."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        keep: Callable[[dict[str, Any]], bool] | None = None,
+        check: Callable[[dict[str, Any]], dict[str, Any]] = check_problem,
+    ) -> None:
+        """Reads and checks the whole file; rows that `keep` refuses are left out unchecked.
+
+        `check` gives the fields to keep, or raises FieldError; an engine's own knows more than the SDK's.
+        """
         self.path = path
+        self._check = check
         self._places: dict[str, tuple[int, int, int]] = {}
         self._packed = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)
         try:
@@ -54,7 +64,7 @@ class Problems:
 
     def _add(self, line: int, row: dict[str, Any]) -> None:
         try:
-            problem = check_problem(row)
+            problem = self._check(row)
             packed = json.dumps(problem).encode()
         except FieldError as error:
             raise InputError(self.path, line, error.field, error.problem) from None
