@@ -32,10 +32,8 @@ class TreeScorer(nn.Module):
         super().__init__()
         self.model = model
         self.training = model.training
-        self.classifier: Any = model.get_base_model() if hasattr(model, "peft_config") else model
         if not hasattr(self.classifier, "score"):
             raise UnsupportedModel(f"{type(self.classifier).__name__} has no head `score` on a causal model")
-        self.backbone: Any = getattr(self.classifier, self.classifier.base_model_prefix)
         self.kind: Attention = kind or ("flex" if self.device.type == "cuda" else "branches")
         self._before = self.classifier.config._attn_implementation
         self.classifier.set_attn_implementation(attention.NAME)
@@ -44,6 +42,16 @@ class TreeScorer(nn.Module):
         if not whole_last_layer and layers and last_layer.fits(layers[-1]):
             last_layer.read_only_where_asked(layers[-1])
             self.reads_only = True
+
+    @property
+    def classifier(self) -> Any:
+        """transformers' model: head and backbone. (No attribute: its weights would have two names.)"""
+        return self.model.get_base_model() if hasattr(self.model, "peft_config") else self.model  # type: ignore[operator]
+
+    @property
+    def backbone(self) -> Any:
+        """The transformer without its head."""
+        return getattr(self.classifier, self.classifier.base_model_prefix)
 
     @property
     def device(self) -> torch.device:
