@@ -22,7 +22,13 @@ class Command(NamedTuple):
     extra: str
 
 
-COMMANDS: tuple[Command, ...] = ()
+COMMANDS: tuple[Command, ...] = (
+    Command("synthesize", "synthesize", "data"),
+    Command("sample", "sample", "data"),
+    Command("filter", "filter", "data"),
+    Command("agreement", "agreement", "data"),
+    Command("train-rm", "train_rm", "trainer"),
+)
 
 
 def add_commands(app: typer.Typer) -> None:

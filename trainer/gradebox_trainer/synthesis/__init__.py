@@ -1,0 +1,1 @@
+"""Problems with tests, made by a model out of seed code, read strictly and cleaned."""
