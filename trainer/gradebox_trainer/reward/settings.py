@@ -52,6 +52,7 @@ class RewardSettings(BaseModel):
     attention: Literal["auto", "branches", "flex", "dense"] = "auto"
     token_budget: int = Field(16_384, ge=2)  # of one forward pass
     questions_per_step: int = Field(16, ge=1)
+    programs_per_question: int | None = Field(None, ge=2)  # at most; others are drawn each time the question comes
     question_weights: Literal["pairs", "equal"] = "pairs"  # what a question counts: its pairs, or all the same
     epochs: float = Field(1.0, gt=0)
     learning_rate: float = Field(1e-5, gt=0)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gradebox_command.errors import BadArgument, CommandError
 from gradebox_trainer.transformer import loading
 from gradebox_trainer.transformer.scorer import TreeScorer, UnsupportedModel, check
-from gradebox_trainer.reward.encode import EncodedGroup
+from gradebox_trainer.reward.encode import EncodedGroup, some_programs
 from gradebox_trainer.reward.objective import SUMS, PairScorer, PairwiseObjective, TreeObjective
 from gradebox_trainer.reward.saving import load_weights, save_state, write_model
 from gradebox_trainer.reward.settings import RewardSettings
@@ -204,6 +204,9 @@ class RewardTrainer:
     def _train_step(self) -> tuple[Tensor, Tensor, int]:
         chosen = [self.data.train[i] for i in groups_of_step(self.settings, len(self.data.train), self.step)]
         seed = self.settings.seed * 1_000_003 + self.step
+        if (most := self.settings.programs_per_question) is not None:
+            draw = random.Random(seed)
+            chosen = [some_programs(group, most, draw) for group in chosen]
         sums, tokens = self.objective.backward(chosen, seed)
         norm = clip_gradients(self.model, self.settings.max_gradient_norm)
         rate = learning_rate_at(
