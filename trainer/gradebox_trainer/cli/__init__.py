@@ -28,6 +28,10 @@ COMMANDS: tuple[Command, ...] = (
     Command("filter", "filter", "data"),
     Command("agreement", "agreement", "data"),
     Command("pairs", "pairs", "data"),
+    Command("train-rm", "train_rm", "trainer"),
+    Command("score", "score", "trainer"),
+    Command("best-of-n", "best_of_n", "trainer"),
+    Command("bench-rm", "bench_rm", "trainer"),
 )
 
 
