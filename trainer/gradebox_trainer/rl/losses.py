@@ -33,7 +33,7 @@ def token_weights(mask: Tensor, mean: Mean, *, max_tokens: int, sum_over_process
 
 @dataclass(frozen=True, slots=True)
 class ClippedLoss:
-    """A sum over tokens, and what of it was clipped (weighted shares, detached)."""
+    """A weighted sum over tokens, and which tokens [B, T] were clipped, so that they have no gradient."""
 
     loss: Tensor
     clipped_low: Tensor
@@ -50,10 +50,9 @@ def clipped_loss(
     ratio = (logps - old_logps).clamp(-20.0, 20.0).exp()
     clipped = ratio.clamp(1 - clip_low, 1 + clip_high)
     per_token = -torch.minimum(ratio * advantages, clipped * advantages)
-    share = weights / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
-    low = (((ratio < 1 - clip_low) & (advantages < 0)) * share).sum()
-    high = (((ratio > 1 + clip_high) & (advantages > 0)) * share).sum()
-    return ClippedLoss(_weighted(per_token, weights), low.detach(), high.detach())
+    low = (ratio < 1 - clip_low) & (advantages < 0)
+    high = (ratio > 1 + clip_high) & (advantages > 0)
+    return ClippedLoss(_weighted(per_token, weights), low, high)
 
 
 def log_ratio(logps: Tensor, reference: Tensor) -> Tensor:

@@ -7,11 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
 PAD, END = "<pad>", "<end>"
 _VOCABULARY = 512
+_WORDS = r"\n *| ?[A-Za-z_]+|\d| ?[^\w\s]+|\s"
+"""What may become one token: a word with the space before it, one digit (the same wherever it stands), signs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +35,7 @@ class FitConfig:
     intermediate_size: int = 352
     examples: int = 16_000
     epochs: int = 4
-    batch_size: int = 64
+    batch_size: int = 16
     learning_rate: float = 3e-3
     warmup: float = 0.05
     seed: int = 1
@@ -36,7 +44,12 @@ class FitConfig:
 def make_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
     """A byte-level BPE trained on `texts`: any text can be written with it, theirs in few tokens."""
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_WORDS), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=_VOCABULARY,

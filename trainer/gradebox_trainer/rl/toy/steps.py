@@ -1,4 +1,4 @@
-"""The steps that tiny programming problems are made of: how a problem names one, how programs write it, and what it does.
+"""The steps of tiny programming problems: how a problem names one, how programs write it, and what it does.
 
 A step's `right` is Python for it; its `slips` are what hasty programmers write instead, each with its weight beside a
 right line's 1. They make the corpus what a corpus of models' programs is: mostly plausible, often wrong, and wrong in
@@ -38,7 +38,7 @@ class Step:
 
 _SMALL = tuple(range(1, 7))
 _FACTORS = tuple(range(2, 10))
-_BOUNDS = tuple(range(2, 13))
+_BOUNDS = tuple(range(2, 10))
 _LETTERS = tuple("aeinorst")
 
 
@@ -109,11 +109,11 @@ STEPS: tuple[Step, ...] = (
          (("x = x[:{k} - 1]", 1.5),), _SMALL),
     Step("end", "str", "str", ("take its last {k} letters",), "x = x[-{k}:]", lambda x, k: x[-k:],
          (("x = x[{k}:]", 0.9),), _SMALL),
-    Step("without", "str", "str", ("leave out every {k}",), "x = x.replace('{k}', '')",
+    Step("without", "str", "str", ("leave out every '{k}'",), "x = x.replace('{k}', '')",
          lambda x, k: x.replace(k, ""), (("x = x.strip('{k}')", 1.7),), _LETTERS),
-    Step("append", "str", "str", ("append {k}",), "x = x + '{k}'", lambda x, k: x + k,
+    Step("append", "str", "str", ("append '{k}'",), "x = x + '{k}'", lambda x, k: x + k,
          (("x = '{k}' + x", 0.5),), _LETTERS),
-    Step("how_many", "str", "int", ("count every {k}",), "x = x.count('{k}')", lambda x, k: x.count(k),
+    Step("how_many", "str", "int", ("count every '{k}'",), "x = x.count('{k}')", lambda x, k: x.count(k),
          (("x = x.find('{k}')", 1.1),), _LETTERS),
     Step("length", "str", "int", ("count its letters",), "x = len(x)", lambda x, _: len(x),
          (("x = len(x) - 1", 0.3),)),
