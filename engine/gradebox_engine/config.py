@@ -57,6 +57,7 @@ class EngineConfig(BaseSettings):
     allow_plain_tokens: bool = False  # tokens of tenants come over a network without TLS
     drain_s: float = Field(10.0, ge=0, le=86_400)  # for calls under way, when the engine is asked to end
     max_connection_age_s: float | None = Field(None, ge=1)  # then clients connect anew; calls under way are finished
+    lost_calls_s: float = Field(30.0, ge=0, le=3600)  # what a lost connection had asked for goes on, and is kept
     canary_s: float = Field(30.0, ge=1)  # how often a program of the engine's own shows that it works
     config_file: Path | None = None  # that this was read from
     embedded: bool = False  # ends with the process that holds the other end of stdin

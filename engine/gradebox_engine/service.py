@@ -68,7 +68,7 @@ class GradingService:
         self._meter = meter
         self._log_programs = config.log_programs
         cached = CachedGrading(cache, self._stamp_bytes) if cache is not None else None
-        self._keyed = KeyedRequests(scheduler)
+        self._keyed = KeyedRequests(scheduler, grace_s=config.lost_calls_s)
         self._asker = Asker(scheduler, self.suites, cached, self._keyed, config, stamps)
 
     def handlers(self) -> grpc.GenericRpcHandler:
