@@ -48,15 +48,12 @@ def import_image(
             told("reading the archive")
             layout = staged / "layout"
             layout.mkdir()
-            _unpack_layout(source, layout)
+            unpack_layout(source, layout)
         contents, root = staged / "contents", staged / "rootfs"
         contents.mkdir()
         root.mkdir()
         tree = Tree(contents, most_bytes=_MOST_BYTES)
-        layers = _layers(layout)
-        for number, layer in enumerate(layers, 1):
-            told(f"layer {number} of {len(layers)}")
-            _add_layer(tree, layout, layer, f"{source}: layer {number}")
+        layers = add_layers(tree, layout, told)
         tree.write(root)
         for left in (contents, staged / "layout"):
             finish.discard(left)
@@ -68,11 +65,19 @@ def import_image(
         finish.check(root, described)
         finish.normalise(root)
         told("digest")
-        source_digest = hashlib.sha256(json.dumps(layers).encode()).hexdigest()
-        return store.add(name, staged, manifest, f"imported {source_digest}")
+        return store.add(name, staged, manifest, f"imported {' '.join(layers)}")
 
 
-def _unpack_layout(archive: Path, layout: Path) -> None:
+def add_layers(tree: Tree, layout: Path, told: Callable[[str], None]) -> list[str]:
+    """Adds the layers of the layout's image for this machine, and returns their digests. Raises BadArchive."""
+    layers = _layers(layout)
+    for number, layer in enumerate(layers, 1):
+        told(f"layer {number} of {len(layers)}")
+        _add_layer(tree, layout, layer, f"layer {number}")
+    return [str(layer["digest"]) for layer in layers]
+
+
+def unpack_layout(archive: Path, layout: Path) -> None:
     """Takes the index and the blobs out of an archive, and nothing else. Raises BadArchive."""
     left = _MOST_BYTES
     try:

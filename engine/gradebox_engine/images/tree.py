@@ -169,6 +169,7 @@ class Tree:
                     at = at[:1]
                 waiting += [step for step in reversed(there.target.split("/")) if step not in ("", ".")]
                 continue
+            there.layer = self._layer  # it is a folder of this layer, too
             at.append(there)
             if len(at) > _DEEPEST:
                 raise BadArchive(f"{name[:200]!r}: more than {_DEEPEST} folders deep")
