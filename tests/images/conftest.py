@@ -78,15 +78,11 @@ def engine(builder: None, store: Store, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="session")
-def hurried_engine(engine: gradebox.Engine) -> Iterator[gradebox.Engine]:
+def hurried_engine(engine: gradebox.Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[gradebox.Engine]:
     """An engine whose compilers have few seconds and little memory: those that attack them would take all there is."""
-    ceilings = {"GRADEBOX_CEILINGS__CPU_TIME_S": "3", "GRADEBOX_CEILINGS__MEMORY_BYTES": str(512 << 20)}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ceilings.items():
-            patch.setenv(name, value)
-        made = gradebox.Engine(workers=1)
-        made.info()
-    with made:
+    config = tmp_path_factory.mktemp("hurried") / "engine.toml"
+    config.write_text("[ceilings]\ncpu_time_s = 3\nmemory_bytes = 536870912\n", encoding="utf-8")
+    with gradebox.Engine(workers=1, config_file=config) as made:
         yield made
 
 
