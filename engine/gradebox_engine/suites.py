@@ -101,7 +101,8 @@ class Images:
     def _no_language(self, language: str) -> str:
         for name, languages in self._unbuilt.items():
             if language in languages:
-                return f"{language!r} needs image {name}, which is not built, or not served; {build_command(name)}"
+                command = build_command(name)
+                return f"{language!r} needs image {name}, which is not built, or not served; build it with: {command}"
         have = ", ".join(dict.fromkeys(each for one in self.offered for each in one.languages))
         return f"{language!r} is not offered; there is {have}"
 

@@ -5,6 +5,7 @@ They are built into the store that engines use, and stay there: a later run find
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -74,6 +75,26 @@ def engine(builder: None, store: Store, tmp_path_factory: pytest.TempPathFactory
         built(name, store, tmp_path_factory.mktemp("recipes"))
     with gradebox.Engine() as engine:
         yield engine
+
+
+@pytest.fixture(scope="session")
+def hurried_engine(engine: gradebox.Engine) -> Iterator[gradebox.Engine]:
+    """An engine whose compilers have few seconds and little memory: those that attack them would take all there is."""
+    ceilings = {"GRADEBOX_CEILINGS__CPU_TIME_S": "3", "GRADEBOX_CEILINGS__MEMORY_BYTES": str(512 << 20)}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ceilings.items():
+            patch.setenv(name, value)
+        made = gradebox.Engine(workers=1)
+        made.info()
+    with made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def host_port() -> Iterator[int]:
+    """A port of this machine at which something listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gradebox_engine.judge.plan import GeneralTest, InProcessTest, StdioPlanned, Unrunnable, plan
+from gradebox_engine.judge.plan import GeneralTest, InProcessTest, StdioPlanned, Unrunnable, WholeProgramTest, plan
 from gradebox_engine.judge.suite import CallTest, CodeTest, Seal, StdioTest, Suite, UnittestTest
 
 FAST = [
@@ -237,4 +237,6 @@ def test_other_kinds() -> None:
     planned = plan(Suite(tests=(CallTest((deep,), {}, 1), CallTest((1,), {}, 1)), entry_point="f")).tests
     assert isinstance(planned[0], Unrunnable)
     assert planned[1].index == 1
-    assert isinstance(plan(Suite(tests=(CodeTest("assert 1"),), language="cpp")).tests[0], Unrunnable)
+    other = plan(Suite(tests=(CodeTest("int main() {}"), CallTest((1,), {}, 1)), entry_point="f", language="cpp")).tests
+    assert isinstance(other[0], WholeProgramTest) and other[0].seal is Seal.IN_PROCESS
+    assert isinstance(other[1], Unrunnable)

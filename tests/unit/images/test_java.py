@@ -1,0 +1,42 @@
+"""What a Java source declares."""
+
+import time
+
+import pytest
+
+from gradebox_engine.worker.java import declared
+
+
+@pytest.mark.parametrize(
+    ("source", "file_name", "main_class"),
+    [
+        ("public class Adder { public static void main(String[] a) {} }", "Adder.java", "Adder"),
+        ("class A {} public class B { public static void main(String... a) {} }", "B.java", "B"),
+        ("class Solution { int f() { return 1; } } class Main { public static void main(String[] a) {} }", "Main.java", "Main"),
+        ("class A { static void main(String[] a) {} } class Main { static void main(String[] a) {} }", "Main.java", "Main"),
+        ("public final class Last { static public void main(final String[] a) {} }", "Last.java", "Last"),
+        ("public interface Shape {} class Run { public static void main(String[] a) {} }", "Shape.java", "Run"),
+        ("package a.b; public class C { public static void main(String[] x) {} }", "C.java", "a.b.C"),
+        ("public record Point(int x) { public static void main(String[] a) {} }", "Point.java", "Point"),
+        ("public enum Color { RED; public static void main(String[] a) {} }", "Color.java", "Color"),
+        ("// public class No {\npublic class Yes { /* class Main */ public static void main(String[] a) {} }", "Yes.java", "Yes"),
+        ('class S { String s = "public class No { {"; char c = \'{\'; public static void main(String[] a) {} }', "S.java", "S"),
+        ('class T { String s = """\npublic class No {\n"""; public static void main(String[] a) {} }', "T.java", "T"),
+        ("class Outer { public static class Inner {} public static void main(String[] a) {} }", "Outer.java", "Outer"),
+        ("@interface X {} class Y { public static <T> void main(String[] a) {} }", "Y.java", "Y"),
+        ("", "Main.java", "Main"),
+        ("this is no Java {{{", "Main.java", "Main"),
+    ],
+)  # fmt: skip
+def test_names(source: str, file_name: str, main_class: str) -> None:
+    found = declared(source)
+    assert (found.file_name, found.main_class) == (file_name, main_class)
+
+
+@pytest.mark.parametrize(
+    "text", ["/*" * 500_000, '"' * 1_000_000, "'\\" * 500_000, "class " * 200_000, "{" * 1_000_000, '"""' * 300_000]
+)
+def test_no_source_takes_long(text: str) -> None:
+    before = time.process_time()
+    declared(text)
+    assert time.process_time() - before < 5
