@@ -8,13 +8,13 @@ import io
 import itertools
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from gradebox_command.errors import CommandError
+from gradebox_command.rows import read_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +28,7 @@ class RowsFile:
 
     Args:
         path: the file; what stood there before is replaced at once.
-        schema: the columns of a Parquet file; None takes them from the first rows.
+        schema: the columns of a Parquet file, which needs them; see write_rows for others.
 
     Raises:
         CommandError: it cannot be written.
@@ -72,8 +72,7 @@ class RowsFile:
         try:
             rows = pa.Table.from_pylist(self._pending, self._schema)
             if self._table is None:
-                self._schema = rows.schema
-                self._table = pq.ParquetWriter(self._file, self._schema)
+                self._table = pq.ParquetWriter(self._file, rows.schema)
             self._table.write_table(rows)
         except (pa.ArrowException, UnicodeError) as error:
             raise CommandError(f"{self.path}: Parquet cannot hold this: {error}; write .jsonl") from None
@@ -114,6 +113,40 @@ class RowsFile:
             self.discard()
 
 
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Writes `rows`, of which few are in memory at a time, in place of what was there; returns how many.
+
+    Parquet's columns are those of all rows together: it takes two passes, the second over a copy.
+
+    Raises:
+        CommandError: it cannot be written, or Parquet has no one type for a column.
+    """
+    if path.suffix not in PARQUET_SUFFIXES:
+        with RowsFile(path) as file:
+            file.write(rows)
+        return file.rows
+    copy = path.with_name(f".{path.name}.jsonl")
+    try:
+        write_rows(copy, rows)
+        with RowsFile(path, _columns(path, copy)) as file:
+            file.write(row for _, row in read_rows(copy))
+        return file.rows
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def _columns(path: Path, copy: Path) -> "pa.Schema":
+    import pyarrow as pa
+
+    groups = itertools.batched((row for _, row in read_rows(copy)), _ROWS_PER_GROUP)
+    try:
+        return pa.unify_schemas(
+            [pa.schema([]), *(pa.Table.from_pylist(group).schema for group in groups)], promote_options="permissive"
+        )
+    except pa.ArrowException as error:
+        raise CommandError(f"{path}: Parquet has no one type for a column ({error}); write .jsonl.gz") from None
+
+
 def write_text(path: Path, text: str) -> None:
     """A text file, the same way: whole or not at all. Raises CommandError."""
     hidden = path.with_name(f".{path.name}.tmp")
@@ -138,38 +171,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
-    """A whole file of rows, of which one is in memory at a time; returns how many there are.
-
-    A Parquet file gets the columns and types that all rows together need: they are written down once before it.
-
-    Raises:
-        CommandError: it cannot be written, or a column has no one type.
-    """
-    if path.suffix not in PARQUET_SUFFIXES:
-        with RowsFile(path) as file:
-            file.write(rows)
-        return file.rows
-    with tempfile.TemporaryFile(prefix="gradebox-rows-") as kept:
-        for row in rows:
-            kept.write(json.dumps(row).encode() + b"\n")
-        with RowsFile(path, _common_schema(path, kept)) as file:
-            kept.seek(0)
-            file.write(map(json.loads, kept))
-    return file.rows
-
-
-def _common_schema(path: Path, kept: BinaryIO) -> "pa.Schema":
-    import pyarrow as pa
-
-    kept.seek(0)
-    schema = pa.schema([])
-    try:
-        for group in itertools.batched(map(json.loads, kept), _ROWS_PER_GROUP):
-            found = pa.Table.from_pylist(list(group)).schema
-            schema = pa.unify_schemas([schema, found], promote_options="permissive")
-    except pa.ArrowException as error:
-        raise CommandError(f"{path}: Parquet has no one type for a column: {error}; write .jsonl") from None
-    return schema

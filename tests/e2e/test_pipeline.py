@@ -28,3 +28,5 @@ def test_the_chain_gives_the_same_twice_and_after_kills(jails: None, tmp_path: P
     agreement = json.loads((stage / "agreement.json").read_text())
     assert set(agreement["generators"]) == {"middling", "weak"}
     assert agreement["overall"]["programs"] == 30 and agreement["overall"]["pearson"] > 0.9
+    page = (stage / "report.html").read_text()
+    assert "Agreement with other tests" in page and "middling" in page

@@ -78,6 +78,8 @@ def chain(source: Source, output: Path, every: int) -> list[Path]:
     stage = Place(output / source.recordings[0].model)
     made_of = ("--problems", stage["kept.jsonl"], "--programs", stage["programs.jsonl.gz"])
     gradebox("pairs", stage["labels.jsonl.gz"], *made_of, "-o", stage["pairs.jsonl"])
+    shown = ("--agreement", stage["agreement.json"], "-o", stage["report.html"])
+    gradebox("report", stage["labels.jsonl.gz"], *made_of, *shown)
     return [*files, stage["pairs.jsonl"], stage["pairs.validation.jsonl"]]
 
 

@@ -135,7 +135,7 @@ def _grade_rest(
     total: int,
 ) -> dict[str, Any]:
     """Grades what is not there yet. Returns what the engine says of itself, for the manifest."""
-    with _open_grader(options) as (grader, info), progress_bar(total, resumed) as advance:
+    with _open_grader(options, total - resumed) as (grader, info), progress_bar(total, resumed) as advance:
         ledger.check_images({image.name: image.digest for image in info.images})
         for rows in grading.rows(grader, resumed):
             tally.add(rows)
@@ -145,11 +145,11 @@ def _grade_rest(
 
 
 @contextmanager
-def _open_grader(options: Options) -> Iterator[tuple[Grader, gradebox.EngineInfo]]:
+def _open_grader(options: Options, programs: int) -> Iterator[tuple[Grader, gradebox.EngineInfo]]:
     if options.ray:
         from gradebox_trainer.ray_grading import open_cluster
 
-        with open_cluster(workers=options.engines.workers) as opened:
+        with open_cluster(workers=options.engines.workers, programs=programs) as opened:
             yield opened
     else:
         with open_client(options.engines) as client:

@@ -28,6 +28,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("filter", "filter", "data"),
     Command("agreement", "agreement", "data"),
     Command("pairs", "pairs", "data"),
+    Command("report", "report", "data"),
+    Command("import", "import_", "data"),
+    Command("export", "export", "data"),
 )
 
 
