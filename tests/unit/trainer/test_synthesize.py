@@ -107,6 +107,15 @@ def test_bad_seeds(row: dict[str, Any], words: str, tmp_path: Path, capsys: pyte
     assert words in capsys.readouterr().err
 
 
+def test_a_model_that_refuses_everything_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seeds = write(tmp_path / "seeds.jsonl", SEEDS)
+    with ReplayServer(lambda prompt: None) as server:
+        command = ["synthesize", str(seeds), "-o", str(tmp_path / "p.jsonl"), "--model", "m", "--endpoint", server.url]
+        assert main(command) == 1
+
+    assert "every request was refused: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

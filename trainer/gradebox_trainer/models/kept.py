@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from gradebox_command.errors import InputError
+from gradebox_command.errors import CommandError, InputError
 from gradebox_command.row_log import RowLog
 from gradebox_trainer.models import Answer, Model, Refusal, Request, Settings
 
@@ -65,7 +65,7 @@ class KeptAnswers:
         """Asks for those answers that are not there yet. `advance` is told of every one.
 
         Raises:
-            CommandError: see `Model.ask`.
+            CommandError: see `Model.ask`; or nothing at all was answered.
         """
         todo: Iterable[Request] = self._missing(requests, advance)
         while True:
@@ -76,8 +76,12 @@ class KeptAnswers:
                 if rest is not None:
                     rests.append(rest)
             if not rests:
-                return
+                break
             todo = rests  # of servers that give fewer answers at a time than were asked for
+
+        if self.refusals and not self._places:
+            reason = next(iter(self.refusals.values()))
+            raise CommandError(f"every request was refused: {reason}")
 
     def _keep(self, request: Request, answered: list[Answer] | Refusal) -> Request | None:
         """Files what came; returns a request for what did not, if anything."""
