@@ -1,7 +1,7 @@
 """What an engine says of some problems: which tests stay, and what those are worth. Plain data, a row a problem."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import gradebox
@@ -100,30 +100,33 @@ def _audits(
             {place[index] for index in place if row[index] not in (Verdict.PASSED, Verdict.ENGINE_ERROR)}
             for row in others.get(question.key, [])
         ]
-        found[question.key] = audit(failed[question.key], wrong, len(question.tests))
+        known, endless = failed[question.key]
+        found[question.key] = audit(known, endless, wrong, len(question.tests))
     return found
 
 
-def _failed_tests(client: gradebox.Client, questions: Sequence[Question]) -> dict[int, list[set[int]]]:
-    """For each mutant the tests that fail it.
+def _failed_tests(client: gradebox.Client, questions: Sequence[Question]) -> dict[int, tuple[list[set[int]], int]]:
+    """For each problem: the tests that fail each mutant that ends, and how many mutants do not end.
 
-    Mutants that never end are told by a first run that stops at the first failure: running such a one on all tests
-    would cost a time limit each. Of them only that test is known, and the others do not count.
+    Those are told by a first run that stops at the first failure; what a mutant fails after that is asked of the
+    others alone. Mutants on which the engine fails are left out.
     """
     first = matrices(client, questions, stop_early=True)
-    failed: dict[int, list[set[int]]] = {}
-    rest: list[tuple[Question, list[int]]] = []
+    survived: dict[int, list[set[int]]] = {}
+    endless: dict[int, int] = {}
+    rest: list[Question] = []
     for question in questions:
-        failed[question.key] = [_failing(row) for row in first[question.key]]
-        endless = [any(verdict in _ENDLESS for verdict in row) for row in first[question.key]]
-        numbers = [n for n, tests in enumerate(failed[question.key]) if tests and not endless[n]]
-        programs = [question.programs[number] for number in numbers]
-        rest.append((Question(question.key, question.problem, question.tests, programs, question.cpu_time_s), numbers))
-    full = matrices(client, [question for question, _ in rest])
-    for question, numbers in rest:
-        for number, row in zip(numbers, full[question.key], strict=True):
-            failed[question.key][number] |= _failing(row)
-    return failed
+        rows = [row for row in first[question.key] if Verdict.ENGINE_ERROR not in row]
+        endless[question.key] = sum(any(verdict in _ENDLESS for verdict in row) for row in rows)
+        survived[question.key] = [set() for row in rows if not _failing(row)]
+        failing = [
+            program
+            for program, row in zip(question.programs, first[question.key], strict=True)
+            if _failing(row) and not any(verdict in (*_ENDLESS, Verdict.ENGINE_ERROR) for verdict in row)
+        ]
+        rest.append(replace(question, programs=failing))
+    full = matrices(client, rest)
+    return {key: ([*map(_failing, full[key]), *survived[key]], endless[key]) for key in survived}
 
 
 def _failing(row: Verdicts) -> set[int]:

@@ -6,6 +6,7 @@ was asked (model, conversation, settings, schema) and by its number: a changed p
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ class KeptAnswers:
             for number, (place, row) in enumerate(self._log.rows(), 1):
                 try:
                     if "refused" not in row:
-                        self._places[row["sha256"], row["number"]] = place
+                        self._places[sys.intern(row["sha256"]), row["number"]] = place
                 except KeyError as missing:
                     raise InputError(path, number, str(missing.args[0]), "missing: not an answers file") from None
         except BaseException:
