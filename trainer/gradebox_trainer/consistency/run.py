@@ -24,6 +24,7 @@ from gradebox_trainer.consistency.grading import Settings, Work, outcomes
 from gradebox_trainer.files import beside
 
 _PROBLEMS_AT_ONCE = 32
+_RULES = 1  # raised when decisions or audits change their meaning, so that what was kept before is asked anew
 
 
 class Filter:
@@ -64,7 +65,7 @@ class Filter:
         for _, row in read_rows(self._path):
             strong, others = self._strong.get(row["id"], []), self._others.get(row["id"], [])
             checked = self._problems[row["id"]]
-            asked = [checked, strong, others, asdict(self._settings)]
+            asked = [_RULES, checked, strong, others, asdict(self._settings)]
             digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
             yield Work(row, checked, strong, others, digest)
 
