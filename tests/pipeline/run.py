@@ -85,7 +85,7 @@ def chain(source: Source, output: Path, every: int) -> list[Path]:
 
 
 def label(source: Source, recording: Recording, place: Place, every: int) -> list[Path]:
-    """From seeds to labels by the tests of one recorded model, to pairs and a page that says how good those tests are."""
+    """From seeds to labels by the tests of one recorded model, to pairs, and to a page on how good those tests are."""
     tasks = recordings.tasks(source, every)
     stage = Place(place[recording.model])
     stage.folder.mkdir(exist_ok=True)
@@ -105,7 +105,7 @@ def label(source: Source, recording: Recording, place: Place, every: int) -> lis
 
     problems = ids(stage["problems.jsonl"])
     write(stage["strong.jsonl"], lambda: programs_of(place, problems, lambda name: name == source.strong))
-    if not stage["kept.jsonl"].exists():
+    if not stage["kept.tests.jsonl"].exists():  # the last that is written
         strong = ("--strong", source.strong)
         gradebox("filter", stage["problems.jsonl"], stage["strong.jsonl"], "-o", stage["kept.jsonl"], *strong)
 

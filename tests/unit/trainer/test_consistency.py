@@ -120,6 +120,7 @@ def test_mutants_are_drawn_the_same_way_every_time() -> None:
     assert [text for text in every if text in some] == some
     assert mutants(PROGRAM, limit=0) == []
     assert mutants("def f(:", limit=5) == []
+    assert len(mutants(f"x = {'9' * 4300}", limit=5)) == 2  # one smaller, and none; one larger cannot be written down
 
 
 def test_the_audit_scores_covers_and_weighs() -> None:
