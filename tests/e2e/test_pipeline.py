@@ -23,8 +23,10 @@ def test_the_chain_gives_the_same_twice_and_after_kills(jails: None, tmp_path: P
     assert kills >= 2
     assert again == first
     stage = tmp_path / "first" / "recorded"
-    pairs = [json.loads(line) for name in ("pairs.jsonl", "pairs.validation.jsonl") for line in (stage / name).open()]
+    pairs = [row for name in ("pairs.jsonl", "pairs.validation.jsonl") for row in recordings.rows(stage / name)]
     assert len(pairs) > 10
     agreement = json.loads((stage / "agreement.json").read_text())
     assert set(agreement["generators"]) == {"middling", "weak"}
     assert agreement["overall"]["programs"] == 30 and agreement["overall"]["pearson"] > 0.9
+    page = (stage / "report.html").read_text()
+    assert "Agreement with other tests" in page and "middling" in page

@@ -5,14 +5,16 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from gradebox_command.errors import DONE, BadArgument
+from gradebox_command.manifest import MANIFEST, read_manifest
 from gradebox_command.rows import SUFFIXES
 from gradebox_command.terminal import progress_bar
-from gradebox_command.writing import PARQUET_SUFFIXES, RowsFile
+from gradebox_command.writing import PARQUET_SUFFIXES, RowsFile, write_text
+from gradebox_trainer.card import Card, card
 from gradebox_trainer.inputs import named_inputs
 from gradebox_trainer.labelled import Labelled, LabelledProblem, LabelledProgram
 from gradebox_trainer.pair_formats import FORMATS, schema
@@ -62,6 +64,9 @@ def make(options: Options) -> int:
                 )
                 writer.write([row])
                 counts["validation" if held_out else "train"] += 1
+        rows = [writer.rows for writer in writers]
+    if train.parent == options.output:
+        _write_card(options, counts, {"train": (train, rows[0]), "validation": (validation, rows[1])})
     _report(options, train, validation, counts)
     return DONE
 
@@ -120,6 +125,21 @@ def _outputs(output: Path) -> tuple[Path, Path]:
     if output.suffix and not output.is_dir():
         raise BadArgument(f"{output}: must end with {', '.join(SUFFIXES)}, or be a folder")
     return output / "train.parquet", output / "validation.parquet"
+
+
+def _write_card(options: Options, counts: Counter[str], splits: dict[str, tuple[Path, int]]) -> None:
+    has_manifest = options.labels.is_dir() and (options.labels / MANIFEST).exists()
+    made = Card(
+        name=options.output.name,
+        license="other",
+        what="Preference pairs of programs that models wrote, by their pass rates.",
+        columns=schema(options.format),
+        splits={name: (file.relative_to(options.output), rows) for name, (file, rows) in splits.items() if rows},
+        counts={key: counts[key] for key in _KEYS},
+        manifest=read_manifest(options.labels) if has_manifest else {},
+        rule={**asdict(options.rule), "ascii_prompts": options.ascii_prompts, "validation": options.validation},
+    )
+    write_text(options.output / "README.md", card(made))
 
 
 def _report(options: Options, train: Path, validation: Path, counts: Counter[str]) -> None:

@@ -62,11 +62,8 @@ def _cut(units: Iterator[Unit], suites: Suites, block_programs: int) -> Iterator
 
 
 def read_block(data: bytes) -> tuple[bool, Iterator[gradebox.GradeItem]]:
-    """(stop early, items), each item with `(problem's id, keys of its labels)` as its key."""
+    """(stop early, items), each item with its Unit as its key."""
     block = json.loads(data)
     problems = {id: gradebox.Problem.from_dict(row) for id, row in block["problems"].items()}
-    items = (
-        gradebox.GradeItem(problems[id], programs, key=(id, tuple(map(bytes.fromhex, keys))))
-        for id, programs, keys in block["units"]
-    )
-    return block["stop_early"], items
+    units = (Unit(id, tuple(programs), tuple(map(bytes.fromhex, keys))) for id, programs, keys in block["units"])
+    return block["stop_early"], (gradebox.GradeItem(problems[unit.id], unit.programs, key=unit) for unit in units)

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import ray.data
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import gradebox
@@ -39,7 +40,6 @@ from gradebox_command.grading import Answers, Grader, Suites, Unit
 from gradebox_trainer.ray_blocks import MOST_PROGRAMS, Blocks, read_block, write_blocks
 
 TASKS_PER_CPU = 2  # one is graded while the next is on its way
-_RETRIES = 20  # of a task whose node is lost
 _ENGINE_ATTEMPTS = 3
 _MOST_RAY_BLOCKS = 4000
 _CLOSE_TIMEOUT_S = 30.0
@@ -61,13 +61,14 @@ class NodeEngine:
         keys: list[bytes] = []
         labels: list[bytes] = []
         for graded in self._engine.grade_many(items, stop_early=stop_early):
-            id, unit_keys = graded.key  # type: ignore[misc]
+            unit = graded.key
+            assert isinstance(unit, Unit)
             if isinstance(graded.error, gradebox.InvalidRequest):
-                refusal = {"id": id, "field": graded.error.field, "problem": graded.error.problem}
+                refusal = {"id": unit.id, "field": graded.error.field, "problem": graded.error.problem}
                 keys.append(b"")
                 labels.append(json.dumps(refusal).encode())
                 continue
-            keys += unit_keys
+            keys += unit.keys
             labels += [json.dumps(result.to_label()).encode() for result in graded.results]
         return keys, labels
 
@@ -113,7 +114,7 @@ class Coordinator:
         ray.wait(closing, num_returns=len(closing), timeout=_CLOSE_TIMEOUT_S)
 
 
-def on_node_engine[Answer](coordinator: Any, method: str, *args: Any) -> Any:
+def on_node_engine(coordinator: Any, method: str, *args: Any) -> Any:
     """Calls the engine of this node; where it was lost (killed for memory), another one is started for it."""
     node_id = ray.get_runtime_context().get_node_id()
     for lost in range(_ENGINE_ATTEMPTS):
@@ -180,27 +181,23 @@ def _grader(coordinator: Any, block_programs: int) -> Grader:
     def grade(units: Iterator[Unit], suites: Suites) -> Iterator[Answers]:
         with tempfile.TemporaryDirectory(prefix="gradebox-blocks-") as folder:
             blocks = write_blocks(Path(folder, "blocks"), units, suites, block_programs)
-            if not len(blocks):
-                return
-            ray.get(coordinator.open.remote(blocks))
-            for batch in _answers(coordinator, len(blocks)).iter_batches(batch_size=None, batch_format="pyarrow"):
-                yield _taken(batch, suites)
+            if len(blocks):
+                ray.get(coordinator.open.remote(blocks))
+                for batch in _answers(coordinator, len(blocks)).iter_batches(batch_size=None, batch_format="pyarrow"):
+                    yield _taken(batch, suites)
 
     return grade
 
 
 def _answers(coordinator: Any, count: int) -> Any:
-    numbers = ray.data.from_items(
-        [{"block": number} for number in range(count)], override_num_blocks=min(count, _MOST_RAY_BLOCKS)
-    )
-    return numbers.map_batches(
+    """The data set of all labels, made as it is read. Ray Data runs a task again as often as its node is lost."""
+    numbers = [{"block": number} for number in range(count)]
+    return ray.data.from_items(numbers, override_num_blocks=min(count, _MOST_RAY_BLOCKS)).map_batches(
         grade_block,
         batch_size=1,
         batch_format="pyarrow",
         fn_kwargs={"coordinator": coordinator},
         num_cpus=1 / TASKS_PER_CPU,
-        max_retries=_RETRIES,
-        scheduling_strategy="SPREAD",
     )
 
 

@@ -12,7 +12,14 @@ EXERCISE = Exercise(str(GOOD["question"]), "f", ("assert f(1) == 2",))
 
 
 @pytest.mark.parametrize(
-    "text", [TEXT, f"  {TEXT}\n", f"```json\n{TEXT}\n```", f"Here it is:\n```\n{TEXT}\n```\nEnjoy!"]
+    "text",
+    [
+        TEXT,
+        f"<think>{{1}} or\n```\n2\n```?</think>\n{TEXT}",
+        f"  {TEXT}\n",
+        f"```json\n{TEXT}\n```",
+        f"Here it is:\n```\n{TEXT}\n```\nEnjoy!",
+    ],
 )
 def test_json_bare_or_fenced(text: str) -> None:
     assert read_answer(text) == EXERCISE

@@ -120,18 +120,19 @@ def test_mutants_are_drawn_the_same_way_every_time() -> None:
     assert [text for text in every if text in some] == some
     assert mutants(PROGRAM, limit=0) == []
     assert mutants("def f(:", limit=5) == []
+    assert len(mutants(f"x = {'9' * 4300}", limit=5)) == 2  # one smaller, and none; one larger cannot be written down
 
 
 def test_the_audit_scores_covers_and_weighs() -> None:
-    found = audit([{0, 1}, {1}, set(), {2}], programs=[{0, 1}], tests=4)
+    found = audit([{0, 1}, {1}, set(), {2}], endless=1, programs=[{0, 1}], tests=4)
 
-    assert (found.mutants, found.killed, found.mutation_score) == (4, 3, 0.75)
+    assert (found.mutants, found.killed, found.mutation_score) == (5, 4, 0.8)
     assert found.needed == (1, 2)
     assert found.weights == pytest.approx((0.25, 0.5, 0.25, 0.0))
     assert sum(found.weights) == pytest.approx(1)
 
 
 def test_an_audit_without_wrong_programs() -> None:
-    found = audit([], programs=[set()], tests=2)
+    found = audit([], endless=0, programs=[set()], tests=2)
 
     assert (found.mutation_score, found.needed, found.weights) == (None, (), (0.0, 0.0))

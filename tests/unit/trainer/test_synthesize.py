@@ -107,6 +107,15 @@ def test_bad_seeds(row: dict[str, Any], words: str, tmp_path: Path, capsys: pyte
     assert words in capsys.readouterr().err
 
 
+def test_a_model_that_refuses_everything_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seeds = write(tmp_path / "seeds.jsonl", SEEDS)
+    with ReplayServer(lambda prompt: None) as server:
+        command = ["synthesize", str(seeds), "-o", str(tmp_path / "p.jsonl"), "--model", "m", "--endpoint", server.url]
+        assert main(command) == 1
+
+    assert "every request was refused: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -138,7 +147,7 @@ def test_an_interrupted_run_keeps_its_answers_and_goes_on(tmp_path: Path) -> Non
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         wait_for(lambda: kept.exists() and kept.read_bytes().count(b"\n") >= 3)
         os.kill(process.pid, signal.SIGINT)
-        said = process.communicate(timeout=30)[1]
+        said = process.communicate(timeout=180)[1]
         assert process.returncode == 130
         assert "30 answers are kept; the same command goes on" in said
         assert not output.exists()
@@ -152,7 +161,7 @@ def test_an_interrupted_run_keeps_its_answers_and_goes_on(tmp_path: Path) -> Non
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
