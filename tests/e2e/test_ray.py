@@ -24,16 +24,23 @@ TIMEOUT_S = 240
 
 
 @pytest.fixture
-def cluster() -> Iterator["subprocess.Popen[str]"]:
+def cluster(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
     if importlib.util.find_spec("ray") is None:
         reason = "Ray is not installed: make setup-test, or pip install 'gradebox[ray]'"
         if in_ci():
             pytest.fail(f"{reason}; in continuous integration that is a failure", pytrace=False)
         pytest.skip(f"NOT TESTED: {reason}")
     argv = [sys.executable, "-W", "ignore", "-m", "tests.e2e.ray_cluster"]
-    started = subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+    patient = {"RAY_raylet_start_wait_time_s": "200", "RAY_health_check_timeout_ms": "60000"}  # a loaded machine
+    with (tmp_path / "cluster").open("w") as said:
+        started = subprocess.Popen(
+            argv,
+            env={**os.environ, **patient},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+        )
     yield started
     assert started.stdin is not None
     started.stdin.close()
@@ -82,7 +89,7 @@ def rows(labels: Path) -> list[dict[str, Any]]:
 def test_a_node_is_lost_and_no_row(cluster: "subprocess.Popen[str]", inputs: tuple[Path, Path], tmp_path: Path) -> None:
     assert cluster.stdin is not None and cluster.stdout is not None
     address = cluster.stdout.readline().strip()
-    assert address
+    assert address, (tmp_path / "cluster").read_text()
     labels = tmp_path / "ray"
     started = subprocess.Popen(
         [*GRADE, *inputs, "-o", f"{labels}/", "--ray", "--json", "--shard-rows", "250"],

@@ -55,7 +55,7 @@ BIGCODEBENCH = {
     "entry_point": "task_func",
     "libs": "['math']",
 }
-APPS = {
+APPS: dict[str, Any] = {
     "problem_id": 12,
     "question": "Add.",
     "solutions": json.dumps(["print(1 + int(input()))"]),
@@ -80,6 +80,7 @@ LIVECODEBENCH = {
     "private_test_cases": "",
     "metadata": "{}",
 }
+BLOCK = "Here:\n```python\ndef f(x): return 0\n```\n"
 ACECODE = {
     "id": "oss_1",
     "source": "oss",
@@ -88,12 +89,7 @@ ACECODE = {
     "inferences": [
         {"model_name": "m", "completion_id": 0, "completion": "def f(x): return x + 1", "pass_rate": 1.0},
         {"model_name": "n", "completion_id": 0, "completion": "def f(x): return 2", "pass_rate": 0.5},
-        {
-            "model_name": "m",
-            "completion_id": 1,
-            "completion": "Here:\n```python\ndef f(x): return 0\n```\n",
-            "pass_rate": 0.0,
-        },
+        {"model_name": "m", "completion_id": 1, "completion": BLOCK, "pass_rate": 0.0},
     ],
     "context_messages": [{"content": "Add one.", "role": "user"}],
 }
@@ -104,7 +100,7 @@ PAIR = {
     "rejected": "def f(x): return x",
     "id": 3,
 }
-ALL = {
+ALL: dict[str, dict[str, Any]] = {
     "humaneval": HUMANEVAL,
     "mbpp": MBPP,
     "bigcodebench": BIGCODEBENCH,
@@ -205,25 +201,24 @@ def test_a_pickle_of_anything_else_is_refused(value: Any) -> None:
     assert not Path("/tmp/gradebox-was-unpickled").exists()
 
 
-@pytest.mark.parametrize(
-    "packed", ["%%%", base64.b64encode(b"no zlib").decode(), base64.b64encode(zlib.compress(b"(")).decode()]
-)
-def test_damaged_private_cases_are_refused(packed: str) -> None:
-    with pytest.raises(FieldError):
-        read({**LIVECODEBENCH, "private_test_cases": packed})
+@pytest.mark.parametrize("packed", [b"no zlib", zlib.compress(b"(")])
+def test_damaged_private_cases_are_refused(packed: bytes) -> None:
+    for text in (base64.b64encode(packed).decode(), "%%%"):
+        with pytest.raises(FieldError):
+            read({**LIVECODEBENCH, "private_test_cases": text})
 
 
 def test_acecode() -> None:
     imported = read(ACECODE)
     assert imported.row["tests"] == ACECODE["test_cases"]
     assert [(row["generator"], row["programs"], row["meta"]) for row in imported.programs] == [
-        ("m", ["def f(x): return x + 1", "def f(x): return 0"], {"published_pass_rates": [1.0, 0.0]}),
+        ("m", ["def f(x): return x + 1", "def f(x): return 0\n"], {"published_pass_rates": [1.0, 0.0]}),
         ("n", ["def f(x): return 2"], {"published_pass_rates": [0.5]}),
     ]
     assert read(PAIR).row == {
         "id": "3",
         "prompt": "Add one.",
-        "chosen": "def f(x): return x + 1",
+        "chosen": "def f(x): return x + 1\n",
         "rejected": "def f(x): return x",
     }
     assert program_of("x = 1") == "x = 1"
@@ -289,31 +284,21 @@ def test_export_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     """Ours to AceCode's columns, with a card, and back: the same problems and programs."""
     from tests.unit.trainer.test_report import label, write
 
-    problems = [
-        {"id": "p", "prompt": "Add.", "tests": ["assert f(1) == 2"]},
-        {"id": "s", "tests": [{"stdin": "", "expected_stdout": ""}]},
-    ]
-    programs = [{"id": "p", "programs": ["good", "bad"], "generator": "m"}, {"id": "s", "programs": ["x"]}]
-    labels = [label("good", ["PASSED"]), label("bad", ["WRONG_ANSWER"]), label("x", ["PASSED"], id="s")]
-    files = {
-        name: str(write(tmp_path / f"{name}.jsonl", rows))
-        for name, rows in (("problems", problems), ("programs", programs), ("labels", labels))
+    stdin = {"id": "s", "tests": [{"stdin": "", "expected_stdout": ""}]}
+    rows: dict[str, list[dict[str, Any]]] = {
+        "problems": [{"id": "p", "prompt": "Add.", "tests": ["assert f(1) == 2"]}, stdin],
+        "programs": [{"id": "p", "programs": ["good", "bad"], "generator": "m"}, {"id": "s", "programs": ["x"]}],
+        "labels": [label("good", ["PASSED"]), label("bad", ["WRONG_ANSWER"]), label("x", ["PASSED"], id="s")],
     }
+    files = {name: str(write(tmp_path / f"{name}.jsonl", found)) for name, found in rows.items()}
     out = tmp_path / "data set"
-    argv = [
-        "export",
-        files["labels"],
-        "-o",
-        str(out),
-        f"--problems={files['problems']}",
-        f"--programs={files['programs']}",
-    ]
+    texts = [f"--problems={files['problems']}", f"--programs={files['programs']}"]
+    argv = ["export", files["labels"], "-o", str(out), *texts]
     assert main(argv) == 0
     assert "1 problems left out, since AceCode's columns hold assert tests only: s" in capsys.readouterr().err
     card = (out / "README.md").read_text()
-    assert (
-        card.startswith("---\nlicense: other\n") and 'pretty_name: "data set"' in card and "| test_cases | list" in card
-    )
+    assert card.startswith("---\nlicense: other\n")
+    assert 'pretty_name: "data set"' in card and "| test_cases | list" in card
     back = ["import", str(out / "data"), "-o", str(tmp_path / "p.jsonl"), "--programs", str(tmp_path / "g.jsonl")]
     assert main(back) == 0
     assert json.loads((tmp_path / "p.jsonl").read_text())["tests"] == ["assert f(1) == 2"]
