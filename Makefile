@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-test setup-train setup-integrations demo test test-integrations check stubs format clean \
-  soak load chaos fuzz test-cgroup2
+  soak pipeline load chaos fuzz test-cgroup2
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -28,6 +28,7 @@ help:
 	@echo "make check        ruff, mypy, import rules, generated stubs, thin wheel"
 	@echo "make stubs        regenerate proto/gradebox_proto/v1/*_pb2*.py"
 	@echo "make soak         a million test cases through one engine (TESTS=number)"
+	@echo "make pipeline     seeds to preference pairs, on recorded answers of models (EVERY=n; CHECK=1: thrice, one killed)"
 	@echo "make load         the labelled programs, idle and beside busy processes (EVERY=20: one in 20)"
 	@echo "make chaos        100,000 gradings while parts of the engine are killed (GRADINGS=number)"
 	@echo "make fuzz         the frame parser, the codec and the judge, guided by coverage (SECONDS=300)"
@@ -101,6 +102,9 @@ check: setup
 
 soak: setup
 	$(PY) tests/e2e/soak.py --tests $(or $(TESTS),1000000) $(if $(DATA),--data "$(DATA)")
+
+pipeline: setup-test
+	$(PY) -m tests.pipeline.run $(if $(DATA),--data "$(DATA)") --every $(or $(EVERY),1) $(if $(CHECK),--check)
 
 load: setup
 	$(PY) tests/e2e/load.py --every $(or $(EVERY),20) --skip-slow $(if $(DATA),--data "$(DATA)")

@@ -62,6 +62,8 @@ NEEDED = (
     "gradebox_proto/v1/grading_pb2.pyi",
     "gradebox_proto/v1/grading_pb2_grpc.py",
     "gradebox_trainer/cli/__init__.py",
+    "gradebox_trainer/prompts/synthesize.jinja",
+    "gradebox_trainer/report/page.html.jinja",
 )
 STRAY = ("tests/", "sdk/", "engine/", "proto/", "trainer/")
 

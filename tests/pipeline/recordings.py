@@ -43,6 +43,7 @@ class Source:
         programs: files of programs that models wrote, each with how many of a row are taken.
         strong: the generator whose programs decide about tests.
         evaluations: suites to keep clear of.
+        cpu_time_s: of a test; no right program needs more, and one that never ends costs it.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class Source:
     programs: tuple[tuple[str, int], ...]
     strong: str
     evaluations: tuple[str, ...]
+    cpu_time_s: float
 
 
 def published(folder: Path) -> Source:
@@ -65,6 +67,7 @@ def published(folder: Path) -> Source:
         (("samples/humaneval_mixed.jsonl.gz", 100), ("samples/humaneval_codegen16b_n100.jsonl.gz", 20)),
         "gpt-4-0314",
         ("problems/mbpp.jsonl.gz",),
+        1.0,
     )
 
 
@@ -77,6 +80,7 @@ def shipped() -> Source:
         (("programs.jsonl", 100),),
         "strong",
         ("evaluation.jsonl",),
+        0.2,
     )
 
 

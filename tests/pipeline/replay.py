@@ -7,6 +7,7 @@ between requests, and a client that was killed gets the rest from another one.
 It can also misbehave as servers do: see `Faults`.
 """
 
+import contextlib
 import json
 import threading
 import time
@@ -73,7 +74,8 @@ class ReplayServer:
                 for name, value in {**headers, "content-length": str(len(content))}.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(content)
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a client that was killed
+                    self.wfile.write(content)
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass

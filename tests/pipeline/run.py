@@ -32,6 +32,13 @@ from tests.pipeline.replay import ReplayServer
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_DATA = ROOT.parent / "shared" / "data"
 
+FILES = (
+    "problems.jsonl", "kept.jsonl", "kept.tests.jsonl", "labels.jsonl.gz", "trusted.jsonl.gz", "agreement.json",
+    "pairs.jsonl", "pairs.validation.jsonl",
+)  # fmt: skip
+"""What a run is known by. Not the answers, which stand in the order of their arrival, and not the page, which shows
+CPU times."""
+
 _TIMES = re.compile(r'"(?:cpu_time_s|wall_time_s)":[0-9.e+-]+|"memory_bytes":\d+')
 
 
@@ -74,29 +81,31 @@ def source_at(data: Path) -> Source:
 def chain(source: Source, output: Path, every: int) -> list[Path]:
     """Runs what is not yet done; returns the files that a run is known by."""
     output.mkdir(parents=True, exist_ok=True)
-    files = [path for recording in source.recordings for path in label(source, recording, Place(output), every)]
-    return files
+    return [path for recording in source.recordings for path in label(source, recording, Place(output), every)]
 
 
 def label(source: Source, recording: Recording, place: Place, every: int) -> list[Path]:
-    """From seeds to labels by the tests of one recorded model, and how well they agree with the trusted tests."""
+    """From seeds to labels by the tests of one recorded model, to pairs, and to a page on how good those tests are."""
     tasks = recordings.tasks(source, every)
     stage = Place(place[recording.model])
     stage.folder.mkdir(exist_ok=True)
     write(place["seeds.jsonl"], lambda: map(recordings.seed, tasks))
-    write(place["trusted.jsonl"], lambda: tasks)
+    write(place["trusted.jsonl"], lambda: [{**task, "limits": {"cpu_time_s": source.cpu_time_s}} for task in tasks])
     write(place["programs.jsonl.gz"], lambda: programs(source, {task["id"] for task in tasks}))
 
     if not stage["problems.jsonl"].exists():
         answers = recordings.recorded(source, recording)
         with ReplayServer(lambda prompt: answers.get(recordings.code_in(prompt))) as server:
             evaluations = [word for name in source.evaluations for word in ("--evaluation", source.folder / name)]
-            settings = ("--model", recording.model, "--endpoint", server.url, "--answers", str(recording.answers))
-            gradebox("synthesize", place["seeds.jsonl"], "-o", stage["problems.jsonl"], *settings, *evaluations)
+            options = (
+                "--model", recording.model, "--endpoint", server.url, "--answers", str(recording.answers),
+                "--cpu-time", str(source.cpu_time_s),
+            )  # fmt: skip
+            gradebox("synthesize", place["seeds.jsonl"], "-o", stage["problems.jsonl"], *options, *evaluations)
 
     problems = ids(stage["problems.jsonl"])
     write(stage["strong.jsonl"], lambda: programs_of(place, problems, lambda name: name == source.strong))
-    if not stage["kept.jsonl"].exists():
+    if not stage["kept.tests.jsonl"].exists():  # the last that is written
         strong = ("--strong", source.strong)
         gradebox("filter", stage["problems.jsonl"], stage["strong.jsonl"], "-o", stage["kept.jsonl"], *strong)
 
@@ -112,15 +121,11 @@ def label(source: Source, recording: Recording, place: Place, every: int) -> lis
         "agreement", stage["labels.jsonl.gz"], stage["trusted.jsonl.gz"], "--programs", stage["programs.jsonl.gz"],
         "--leave-out", source.strong, "-o", stage["agreement.json"],
     )  # fmt: skip
-    names = (
-        "problems.jsonl",
-        "kept.jsonl",
-        "kept.tests.jsonl",
-        "labels.jsonl.gz",
-        "trusted.jsonl.gz",
-        "agreement.json",
-    )
-    return [stage[name] for name in names]
+    made_of = ("--problems", stage["kept.jsonl"], "--programs", stage["programs.jsonl.gz"])
+    gradebox("pairs", stage["labels.jsonl.gz"], *made_of, "-o", stage["pairs.jsonl"])
+    shown = ("--agreement", stage["agreement.json"], "-o", stage["report.html"])
+    gradebox("report", stage["labels.jsonl.gz"], *made_of, *shown)
+    return [stage[name] for name in FILES]
 
 
 def gradebox(*arguments: str | Path) -> None:
@@ -203,7 +208,7 @@ def run_and_kill(arguments: argparse.Namespace, output: Path) -> int:
     return kills
 
 
-_MOMENTS = (("*/problems.answers.jsonl", 4), ("*/kept.graded.jsonl", 1), ("*/labels.jsonl.gz.partial", 20))
+_MOMENTS = (("*/problems.answers.jsonl", 4), ("*/kept.graded.jsonl", 1), ("*/labels.jsonl.gz.ledger-wal", 1))
 """A file of a stage that is under way, and how many lines it has when the stage is killed."""
 
 

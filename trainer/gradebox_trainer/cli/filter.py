@@ -53,26 +53,21 @@ def command(
     from gradebox_command.session import Engines as EnginesOfSession
     from gradebox_command.session import open_client
     from gradebox_command.terminal import progress_bar
-    from gradebox_trainer.consistency.run import Filter, Settings
+    from gradebox_trainer.consistency.grading import Settings
+    from gradebox_trainer.consistency.run import Filter
 
     if engine and workers is not None:
         raise BadArgument("--workers is for an embedded engine: it does not go with --engine")
     engines = EnginesOfSession(tuple(engine or ()), workers, token, ca_file, cert_file, key_file)
     signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     with Filter(problems, programs, output, strong, Settings(min_tests, mutants)) as work:
-        done = 0
-
-        def count(problems: int) -> None:
-            nonlocal done
-            done += problems
-            advance(problems)
-
         try:
-            with open_client(engines) as client, progress_bar(len(work), what="problems") as advance:
-                work.grade(client, count)
+            if (known := work.known) < len(work):
+                with open_client(engines) as client, progress_bar(len(work), known, "problems") as advance:
+                    work.grade(client, advance)
         except KeyboardInterrupt:
             print(
-                f"gradebox: interrupted: {done:,} of {len(work):,} problems are done; the same command goes on",
+                f"gradebox: interrupted: {work.known:,} of {len(work):,} problems are done; the same command goes on",
                 file=sys.stderr,
             )
             return INTERRUPTED

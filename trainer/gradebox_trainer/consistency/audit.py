@@ -1,6 +1,7 @@
 """How well the tests of a problem tell right programs from wrong ones. Pure: which test fails which program.
 
-- mutation score: the mutants of a passing program that some test fails, of all of them;
+- mutation score: the mutants of a passing program that some test fails, of all of them. A mutant that never ends
+  counts here alone: which of the tests it would fail is not asked, since each answer would take a time limit;
 - a smallest set: greedy set cover (Chvátal 1979) over the wrong programs; tests outside of it are redundant, since
   those in it fail every program that any test fails;
 - weight of a test: a wrong program is worth 1, shared by the tests that fail it; a problem's weights add up to 1. So
@@ -29,18 +30,25 @@ class Audit:
     weights: tuple[float, ...]
 
 
-def audit(mutants: Sequence[Set[int]], programs: Sequence[Set[int]], tests: int) -> Audit:
-    """Args: for each mutant, and for each program of a model, the indexes of the tests (0 to `tests`) that fail it."""
-    killed = sum(bool(failed) for failed in mutants)
+def audit(mutants: Sequence[Set[int]], endless: int, programs: Sequence[Set[int]], tests: int) -> Audit:
+    """Audits `tests` tests.
+
+    Args:
+        mutants: for each mutant that ends the indexes of the tests that fail it.
+        endless: how many mutants do not end.
+        programs: the same for programs of models.
+    """
+    count = len(mutants) + endless
+    killed = sum(bool(failed) for failed in mutants) + endless
     wrong = [failed for failed in (*mutants, *programs) if failed]
     weights = [0.0] * tests
     for failed in wrong:
         for test in failed:
             weights[test] += 1 / len(failed)
     return Audit(
-        mutants=len(mutants),
+        mutants=count,
         killed=killed,
-        mutation_score=round(killed / len(mutants), 4) if mutants else None,
+        mutation_score=round(killed / count, 4) if count else None,
         needed=_cover(wrong, tests),
         weights=tuple(round(weight / len(wrong), 6) if wrong else 0.0 for weight in weights),
     )

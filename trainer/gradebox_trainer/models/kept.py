@@ -6,12 +6,13 @@ was asked (model, conversation, settings, schema) and by its number: a changed p
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from gradebox_command.errors import InputError
+from gradebox_command.errors import CommandError, InputError
 from gradebox_command.row_log import RowLog
 from gradebox_trainer.models import Answer, Model, Refusal, Request, Settings
 
@@ -54,7 +55,7 @@ class KeptAnswers:
             for number, (place, row) in enumerate(self._log.rows(), 1):
                 try:
                     if "refused" not in row:
-                        self._places[row["sha256"], row["number"]] = place
+                        self._places[sys.intern(row["sha256"]), row["number"]] = place
                 except KeyError as missing:
                     raise InputError(path, number, str(missing.args[0]), "missing: not an answers file") from None
         except BaseException:
@@ -65,7 +66,7 @@ class KeptAnswers:
         """Asks for those answers that are not there yet. `advance` is told of every one.
 
         Raises:
-            CommandError: see `Model.ask`.
+            CommandError: see `Model.ask`; or nothing at all was answered.
         """
         todo: Iterable[Request] = self._missing(requests, advance)
         while True:
@@ -76,8 +77,12 @@ class KeptAnswers:
                 if rest is not None:
                     rests.append(rest)
             if not rests:
-                return
+                break
             todo = rests  # of servers that give fewer answers at a time than were asked for
+
+        if self.refusals and not self._places:
+            reason = next(iter(self.refusals.values()))
+            raise CommandError(f"every request was refused: {reason}")
 
     def _keep(self, request: Request, answered: list[Answer] | Refusal) -> Request | None:
         """Files what came; returns a request for what did not, if anything."""

@@ -6,7 +6,7 @@
    block of Python, in which asserts are the tests. The entry point is the function that most of the asserts call, and
    the question must name it. An assert that was cut off or is no Python does not spoil those around it.
 
-Anything else is no answer; nothing is guessed.
+What stands before the end of a thought (`</think>`) is not looked at. Anything else is no answer; nothing is guessed.
 """
 
 import ast
@@ -52,7 +52,7 @@ def read_answer(text: str, *, cut_off: bool = False) -> Exercise:
     Raises:
         Unreadable: it has none of the forms, or a field is wrong.
     """
-    text = text.strip()
+    text = text.rpartition("</think>")[2].strip()
     blocks = list(_FENCE.finditer(text))
     if text.startswith("{"):
         return _from_json(text, cut_off)
