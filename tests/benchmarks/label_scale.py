@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Labelling by the million: `gradebox grade` into a folder of shards, alone and on a Ray cluster of nodes on this machine.
+"""Labelling by the million: `gradebox grade` into a folder of shards, alone and on a Ray cluster on this machine.
 
 usage: python -m tests.benchmarks.label_scale [--tests N] [--ways plain,ray,ray-kill] [--nodes N] [--data DIR]
                                               [--every-s S] [--json OUT]
 
-Real programs for HumanEval (DIR: ../shared/data beside the repository; without it, the shipped sample) are repeated until
-they make N test cases, each copy with a comment of its own at its end, since equal programs would be graded once. Those
-that ran into a time limit when the data were made are left out: they would measure the limit. `ray-kill` ends a node when
-half is graded. Every way has to give the same rows, but for times and memory: exit status 1 where one does not.
+Real programs for HumanEval (DIR: ../shared/data beside the repository; without it, the shipped sample) are repeated
+until they make N test cases, each copy with a comment of its own at its end, since equal programs would be graded once.
+Those that ran into a time limit when the data were made are left out: they would measure the limit. `ray-kill` ends a
+node when half is graded. All ways must give the same rows, but for times and memory: exit status 1 where one does not.
 
 For each tenth of a run: rate, CPU time a submission of everything that was started (by control group), memory (PSS) of
 the command and of all its processes together. On one machine the nodes of `ray` share its cores.
@@ -247,10 +247,11 @@ def rows_digest(labels: Path) -> str:
 
 def show(way: str, taken: list[Sample], tests: int, submissions: int, load: float) -> None:
     end = taken[-1]
+    cpu_ms = end.cpu_time_s / submissions * 1000
     print(
-        f"{way}: {submissions:,} submissions, {tests:,} tests in {end.time_s:.1f} s: {submissions / end.time_s:.0f} "
-        f"submissions/s, {tests / end.time_s:.0f} tests/s, {end.cpu_time_s / submissions * 1000:.2f} ms CPU a submission "
-        f"(load before: {load:.1f})"
+        f"{way}: {submissions:,} submissions, {tests:,} tests in {end.time_s:.1f} s: "
+        f"{submissions / end.time_s:.0f} submissions/s, {tests / end.time_s:.0f} tests/s, "
+        f"{cpu_ms:.2f} ms CPU a submission (load before: {load:.1f})"
     )
     print(f"{'graded':>12} {'per s':>8} {'CPU ms':>8} {'command MiB':>12} {'all MiB':>9}")
     for before, after in tenths(taken, submissions):
