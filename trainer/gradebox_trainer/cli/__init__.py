@@ -31,6 +31,10 @@ COMMANDS: tuple[Command, ...] = (
     Command("report", "report", "data"),
     Command("import", "import_", "data"),
     Command("export", "export", "data"),
+    Command("train-rm", "train_rm", "trainer"),
+    Command("score", "score", "trainer"),
+    Command("best-of-n", "best_of_n", "trainer"),
+    Command("bench-rm", "bench_rm", "trainer"),
 )
 
 
