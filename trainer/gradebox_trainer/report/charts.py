@@ -115,7 +115,7 @@ def shares(rows: Sequence[tuple[str, dict[str, int]]], colours: dict[str, str]) 
     """Stacked bars, one a row, of shares that add up to 1."""
     found: list[str] = []
     kinds = [kind for kind in colours if any(counts.get(kind) for _, counts in rows)]
-    with _figure(found, 7.2, 0.26 * len(rows) + 0.95) as axes:
+    with _figure(found, 7.2, 0.26 * len(rows) + 0.72) as axes:
         axis = axes[0][0]
         left = np.zeros(len(rows))
         totals = np.array([max(1, sum(counts.values())) for _, counts in rows], float)
