@@ -1,7 +1,6 @@
 """Tree packing gives the loss and the gradients of TRL's RewardTrainer on the same pairs, padded."""
 
 import copy
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +99,10 @@ def test_scores_are_those_of_transformers_own_forward(kind: str) -> None:
     scorer = TreeScorer(model)
     check(scorer, tolerance=1e-4)
     assert scorer.reads_only == (kind in ("qwen2", "llama", "qwen3", "mistral"))
-    for attention, budget in itertools.product(("branches", "dense", "flex"), (4096, 25)):  # flex: no gradients on a CPU
-        scorer.kind = attention
+    ways: list[tuple[Attention, int]] = [("branches", 4096), ("branches", 25), ("dense", 4096)]
+    if kind == "qwen2":  # uncompiled it is slow, and has no gradients on a CPU
+        ways.append(("flex", 4096))
+    for scorer.kind, budget in ways:
         scores = torch.cat([torch.from_numpy(s) for s in TreeObjective(scorer, budget, ALONE).scores(groups)])
         assert torch.allclose(scores, torch.tensor(wanted), atol=1e-5)
     restored: Any = scorer.restore()
@@ -137,7 +138,7 @@ def test_split_trees_are_exact_with_dropout() -> None:
     assert float(first[0] - second[0]) == pytest.approx(step * size, rel=0.1)
 
 
-@pytest.mark.parametrize("kind", ["bloom", "stablelm", "mamba"])
+@pytest.mark.parametrize("kind", ["bloom", "stablelm"])
 def test_models_that_cannot_be_packed_are_refused(kind: str) -> None:
     with pytest.raises(UnsupportedModel):
         check(TreeScorer(tiny(kind)), tolerance=1e-3)
