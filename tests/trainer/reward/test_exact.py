@@ -8,10 +8,10 @@ import pytest
 import torch
 from tests.trainer.reward.models import END, FAMILIES, PAD, VOCABULARY, edge_cases, tiny
 
-from gradebox_trainer.transformer.attention import Attention
-from gradebox_trainer.transformer.scorer import TreeScorer, UnsupportedModel, check
 from gradebox_trainer.reward.objective import PairScorer, PairwiseObjective, TreeObjective
 from gradebox_trainer.training.distributed import Processes
+from gradebox_trainer.transformer.attention import Attention
+from gradebox_trainer.transformer.scorer import TreeScorer, UnsupportedModel, check
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 LOSS, GRADIENT = 1e-5, 1e-4
@@ -36,7 +36,12 @@ def trl_gradients(model: Any, folder: Path) -> tuple[float, dict[str, torch.Tens
     trainer = RewardTrainer(
         model=model,
         args=RewardConfig(
-            output_dir=str(folder), max_length=None, report_to=[], use_cpu=True, gradient_checkpointing=False, bf16=False
+            output_dir=str(folder),
+            max_length=None,
+            report_to=[],
+            use_cpu=True,
+            gradient_checkpointing=False,
+            bf16=False,
         ),
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
@@ -94,7 +99,9 @@ def test_scores_are_those_of_transformers_own_forward(kind: str) -> None:
     model = tiny(kind).eval()
     groups = edge_cases()
     wanted = [
-        model(input_ids=torch.tensor([[*g.tree.prompt, *branch]])).logits.item() for g in groups for branch in g.tree.branches
+        model(input_ids=torch.tensor([[*g.tree.prompt, *branch]])).logits.item()
+        for g in groups
+        for branch in g.tree.branches
     ]
     scorer = TreeScorer(model)
     check(scorer, tolerance=1e-4)

@@ -75,7 +75,9 @@ def bench(options: Options) -> int:
     lines, rate, groups = measure(options)
     result = {
         "model": options.model,
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads",
+        "device": torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else f"CPU, {torch.get_num_threads()} threads",
         "matrix_flops_s": rate,
         "pairs_a_step": sum(len(group.weight) for group in groups),
         "tree_tokens_a_step": sum(group.tree.size for group in groups),
@@ -225,4 +227,3 @@ def _show(result: dict[str, Any], lines: Sequence[Line]) -> None:
             f"{line.computed:,}", f"{line.mfu:.1%}", peak,
         )  # fmt: skip
     out.print(table)
-

@@ -83,9 +83,7 @@ def _index(group: EncodedGroup, device: torch.device) -> PairIndex:
     return PairIndex(*(torch.from_numpy(values).to(device) for values in (group.better, group.worse, group.weight)))
 
 
-def timed_steps(
-    model: nn.Module, backward: Backward, steps: Sequence[Sequence[EncodedGroup]]
-) -> tuple[float, int]:
+def timed_steps(model: nn.Module, backward: Backward, steps: Sequence[Sequence[EncodedGroup]]) -> tuple[float, int]:
     """(seconds, tokens computed) of optimiser steps on the given groups, after one step that is not counted."""
     optimizer = make_optimizer(model, learning_rate=1e-5, weight_decay=0.0)
 
@@ -159,7 +157,10 @@ def trl_steps(model: Any, steps: Sequence[Sequence[EncodedGroup]], *, pairs_at_o
         )
         trainer.train()
     longest = [
-        2 * max(len(rows[i][side]) for i in range(start, start + pairs_at_once) for side in ("chosen_ids", "rejected_ids"))
+        2
+        * max(
+            len(rows[i][side]) for i in range(start, start + pairs_at_once) for side in ("chosen_ids", "rejected_ids")
+        )
         for start in range(pairs_a_step, len(rows), pairs_at_once)
     ]
     return times[-1] - times[0], pairs_at_once * sum(longest)

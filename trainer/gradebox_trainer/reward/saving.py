@@ -14,8 +14,8 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from gradebox_trainer.transformer import loading
 from gradebox_trainer.training.checkpoint import STATE
+from gradebox_trainer.transformer import loading
 
 if TYPE_CHECKING:
     from gradebox_trainer.reward.train import RewardTrainer

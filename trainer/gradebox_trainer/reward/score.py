@@ -17,10 +17,10 @@ from gradebox_trainer.packing import Tree
 from gradebox_trainer.reward.command import ENCODING
 from gradebox_trainer.reward.encode import Encoder
 from gradebox_trainer.reward.read import PROMPT_FIELDS, ProgramsRow, digest, program_rows, prompt_of, read_prompts
+from gradebox_trainer.training.distributed import Processes
 from gradebox_trainer.transformer import loading
 from gradebox_trainer.transformer.scorer import TreeScorer, UnsupportedModel, check
 from gradebox_trainer.transformer.scoring import score_trees
-from gradebox_trainer.training.distributed import Processes
 
 _ROWS_AT_ONCE = 512
 

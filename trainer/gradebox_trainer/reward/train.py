@@ -13,17 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from gradebox_command.errors import BadArgument, CommandError
-from gradebox_trainer.transformer import loading
-from gradebox_trainer.transformer.scorer import TreeScorer, UnsupportedModel, check
 from gradebox_trainer.reward.encode import EncodedGroup, some_programs
 from gradebox_trainer.reward.objective import SUMS, PairScorer, PairwiseObjective, TreeObjective
 from gradebox_trainer.reward.saving import load_weights, save_state, write_model
 from gradebox_trainer.reward.settings import RewardSettings
-from gradebox_trainer.reward.validate import Validation, validate
+from gradebox_trainer.reward.validate import Validation, compare
 from gradebox_trainer.training.checkpoint import checkpoints, load_state, publish, save_checkpoint
 from gradebox_trainer.training.distributed import Processes, shard
 from gradebox_trainer.training.metrics import Metrics
 from gradebox_trainer.training.optimizer import clip_gradients, learning_rate_at, make_optimizer, set_learning_rate
+from gradebox_trainer.transformer import loading
+from gradebox_trainer.transformer.scorer import TreeScorer, UnsupportedModel, check
+from gradebox_trainer.transformer.scoring import Scores
 
 CHECKPOINTS = "checkpoints"
 
@@ -43,11 +44,11 @@ class Data:
 
 @dataclass(slots=True)
 class Outcome:
-    """A finished run."""
+    """A finished run: its steps, and the last validation with the scores of each held-out group."""
 
     steps: int
-    validation: Validation | None
-    history: list[tuple[int, Validation]] = field(default_factory=list)
+    validation: Validation | None = None
+    scores: list[Scores] = field(default_factory=list)
 
 
 def total_steps(settings: RewardSettings, groups: int) -> int:
@@ -168,7 +169,7 @@ class RewardTrainer:
             NotFinite: the loss or its gradient stopped being a number; checkpoints from before stay.
             CommandError: something could not be saved.
         """
-        outcome = Outcome(self.steps, None)
+        outcome = Outcome(self.steps)
         pending: tuple[int, Tensor] | None = None  # numbers of a step that the device may still be computing
         window: list[Tensor] = []
         tokens = 0
@@ -187,8 +188,8 @@ class RewardTrainer:
                 self._log(metrics, window, tokens)
                 window, tokens = [], 0
             if self.data.validation and (self.step % self.settings.validate_every == 0 or last):
-                outcome.validation = validate(self.objective, self.data.validation)
-                outcome.history.append((self.step, outcome.validation))
+                outcome.scores = self.objective.scores(self.data.validation)
+                outcome.validation = compare(self.data.validation, outcome.scores)
                 if metrics is not None:
                     metrics.log(self.step, {f"eval/{k}": v for k, v in outcome.validation.figures().items()})
             stopped = not last and stop()
@@ -209,9 +210,7 @@ class RewardTrainer:
             chosen = [some_programs(group, most, draw) for group in chosen]
         sums, tokens = self.objective.backward(chosen, seed)
         norm = clip_gradients(self.model, self.settings.max_gradient_norm)
-        rate = learning_rate_at(
-            self.step, self.steps, peak=self.settings.learning_rate, warmup=self.settings.warmup
-        )
+        rate = learning_rate_at(self.step, self.steps, peak=self.settings.learning_rate, warmup=self.settings.warmup)
         set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

@@ -104,7 +104,9 @@ def tree_attention(
             raise NotImplementedError(f"{type(module).__name__} uses {name}: not supported with packed trees")
     window = kwargs.get("sliding_window")
     if window is not None and tree_layout.longest > window:
-        raise NotImplementedError(f"programs longer than the model's sliding window of {window} tokens: lower max_length")
+        raise NotImplementedError(
+            f"programs longer than the model's sliding window of {window} tokens: lower max_length"
+        )
     if query.shape[2] != key.shape[2]:
         result = _masked(query, key, value, tree_layout.read_mask, scaling, dropout)
     elif tree_layout.dense is not None:

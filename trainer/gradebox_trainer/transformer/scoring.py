@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from gradebox_trainer.transformer.scorer import TreeScorer
 from gradebox_trainer.packing import Pack, Tree, pack, pack_trees, split_tree
 from gradebox_trainer.training.distributed import Processes
+from gradebox_trainer.transformer.scorer import TreeScorer
 
 Scores = npt.NDArray[np.float32]
 
