@@ -52,7 +52,7 @@ def command(
 ) -> int:
     """Train a reward model: all pairs of a problem in one Bradley-Terry loss, its prompt and programs computed once.
 
-    On several devices: `torchrun --nproc-per-node 8 --no-python gradebox train-rm …` (or accelerate launch --no_python).
+    On several devices: `torchrun --nproc-per-node 8 --no-python gradebox train-rm …`; accelerate launch does, too.
     """
     from gradebox_trainer.reward import command as implementation
     from gradebox_trainer.reward.settings import read_settings, set_values

@@ -192,7 +192,7 @@ def _attention_flops(options: Options) -> float:
 
 
 def matrix_rate(device: torch.device) -> float:
-    """Floating-point operations a second of a large matrix product, the best of a few, in the type that is trained in."""
+    """Operations a second of a large matrix product, the best of a few, in the type that is trained in."""
     import time
 
     size = 8192 if device.type == "cuda" else 1024

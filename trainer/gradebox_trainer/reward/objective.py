@@ -5,6 +5,7 @@ the loss with respect to each score; then part by part with one (see `loss.score
 numbers both times, so this is exact, too.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -186,7 +187,7 @@ class PairwiseObjective:
         self.scorer.train(training)
         values = self._processes.sum(result).cpu().numpy()
         offsets = np.cumsum([0, *(len(group.tree.branches) for group in groups)])
-        return [values[start:end] for start, end in zip(offsets[:-1], offsets[1:], strict=True)]
+        return [values[start:end] for start, end in itertools.pairwise(offsets)]
 
 
 def _renamed(tree: Tree, key: int) -> Tree:

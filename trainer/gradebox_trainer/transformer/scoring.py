@@ -1,5 +1,6 @@
 """Scores of many trees, without gradients, over all devices."""
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -47,7 +48,7 @@ def score_trees(
     finally:
         scorer.train(training)
     values = processes.sum(result).cpu().numpy()
-    return [values[start:end] for start, end in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [values[start:end] for start, end in itertools.pairwise(offsets)]
 
 
 def pack_for(scorer: TreeScorer, trees: Sequence[Tree]) -> Pack:
