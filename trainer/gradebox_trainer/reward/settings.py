@@ -32,7 +32,7 @@ class PairRule(BaseModel):
 
     better_at_least: Share = 0.8
     gap_at_least: Share = 0.4
-    worse_above: float = Field(0.0, ge=-1, lt=1)  # the paper's > 0; -1 takes programs that pass nothing, too
+    worse_above: Annotated[float, Field(ge=-1, lt=1)] = 0.0  # the paper's > 0; -1 takes programs that pass nothing, too
 
 
 class RewardSettings(BaseModel):
