@@ -138,8 +138,7 @@ def test_resume_refuses_other_settings_and_a_new_run_refuses_old_checkpoints(fil
 def test_adapters_train_resume_and_are_merged(files: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForSequenceClassification
 
-    lora = {"rank": 4}
-    short = {"epochs": 1.0, "lora": lora, "learning_rate": 1e-2, "save_every": 2}
+    short: dict[str, Any] = {"epochs": 1.0, "lora": {"rank": 4}, "learning_rate": 1e-2, "save_every": 2}
     assert train_rm(options(files, tmp_path / "a", **short)) == 0
     (last,) = [path for step, path in checkpoints(tmp_path / "a" / "checkpoints") if step == 3]
     assert (last / "adapter" / "adapter_model.safetensors").exists()

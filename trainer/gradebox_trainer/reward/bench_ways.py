@@ -125,7 +125,7 @@ def trl_steps(model: Any, steps: Sequence[Sequence[EncodedGroup]], *, pairs_at_o
     pairs_a_step = sum(len(group.weight) for group in steps[0])
     times: list[float] = []
 
-    class Clock(TrainerCallback):  # type: ignore[misc]
+    class Clock(TrainerCallback):
         def on_step_end(self, *args: Any, **kwargs: Any) -> None:
             wait()
             times.append(time.perf_counter())

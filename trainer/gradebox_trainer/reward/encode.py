@@ -42,7 +42,7 @@ class EncodedGroup:
     def pair_ids(self, pair: int) -> tuple[list[int], list[int]]:
         """The tokens of a pair as they stand alone: prompt and better, prompt and worse (TRL's chosen_ids…)."""
         better, worse = (self.tree.branches[places[pair]] for places in (self.better, self.worse))
-        return [*self.tree.prompt, *better], [*self.tree.prompt, *worse]  # type: ignore[list-item]
+        return [*self.tree.prompt, *better], [*self.tree.prompt, *worse]
 
 
 class Encoder:

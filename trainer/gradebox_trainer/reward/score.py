@@ -146,8 +146,9 @@ def _encoding(folder: Path) -> dict[str, Any]:
     fields = RewardSettings.model_fields
     values = {name: fields[name].default for name in ("prompt_template", "max_length")}
     try:
-        return values | json.loads((folder / ENCODING).read_text())
+        written: dict[str, Any] = json.loads((folder / ENCODING).read_text())
     except FileNotFoundError:
         return values
     except ValueError as error:
         raise InputError(folder / ENCODING, None, "", f"not JSON: {error}") from None
+    return values | written

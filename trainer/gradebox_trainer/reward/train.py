@@ -89,7 +89,7 @@ class RewardTrainer:
             model = loading.add_lora(model, self.lora())
         self.model = model.to(processes.device).train()
         if settings.gradient_checkpointing:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
         self.objective = self._objective()
         self.optimizer = make_optimizer(
             self.model, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay

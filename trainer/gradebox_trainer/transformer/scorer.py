@@ -46,7 +46,7 @@ class TreeScorer(nn.Module):
     @property
     def classifier(self) -> Any:
         """transformers' model: head and backbone. (No attribute: its weights would have two names.)"""
-        return self.model.get_base_model() if hasattr(self.model, "peft_config") else self.model  # type: ignore[operator]
+        return self.model.get_base_model() if hasattr(self.model, "peft_config") else self.model
 
     @property
     def backbone(self) -> Any:
