@@ -110,9 +110,11 @@ class Client:
         source: Program,
         *,
         stdin: Program = "",
-        language: str = "python",
+        language: str | None = None,
         image: str | None = None,
         limits: Limits | Mapping[str, Any] | None = None,
+        files: Mapping[str, Program] | None = None,
+        fetch: Sequence[str] = (),
         timeout_s: float | None = None,
     ) -> RunResult:
         """See AsyncClient.run."""
@@ -123,6 +125,8 @@ class Client:
                 language=language,
                 image=image,
                 limits=limits,
+                files=files,
+                fetch=fetch,
                 timeout_s=timeout_s,
             )
         )

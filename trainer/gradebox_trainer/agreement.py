@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from gradebox_command.errors import InputError
+from gradebox_command.files import generator_of
 from gradebox_command.rows import read_rows
 
 
@@ -111,4 +112,4 @@ def _rates(path: Path) -> Iterable[tuple[tuple[str, str], float | None]]:
 
 def _generators(path: Path) -> list[tuple[str, str]]:
     """(generator, problem) of each program, in order."""
-    return [(str(row.get("generator") or "unnamed"), row["id"]) for _, row in read_rows(path) for _ in row["programs"]]
+    return [(generator_of(row) or "unnamed", row["id"]) for _, row in read_rows(path) for _ in row["programs"]]

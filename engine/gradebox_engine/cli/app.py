@@ -9,6 +9,7 @@ from typer.exceptions import TyperException
 
 from gradebox_command.errors import BAD_INPUT, DONE, BadArgument, one_line
 from gradebox_command.options import CaFile, CertFile, Engines, Json, KeyFile, Token, Workers
+from gradebox_engine.cli import images_app
 from gradebox_trainer import cli as trainer
 
 app = typer.Typer(
@@ -19,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(images_app.app)
 
 
 def run(argv: list[str]) -> int:
@@ -81,11 +83,16 @@ def demo(
 
 @app.command()
 def grade(
-    problems: Annotated[Path, typer.Argument(metavar="PROBLEMS", help="JSON Lines (also .gz) or Parquet.")],
-    programs: Annotated[Path, typer.Argument(metavar="PROGRAMS", help="JSON Lines (also .gz) or Parquet.")],
+    problems: Annotated[Path, typer.Argument(metavar="PROBLEMS", help="JSON Lines (also .gz), Parquet, or a folder.")],
+    programs: Annotated[Path, typer.Argument(metavar="PROGRAMS", help="JSON Lines (also .gz), Parquet, or a folder.")],
     output: Annotated[
-        Path,
-        typer.Option("-o", "--output", metavar="LABELS", help="Labels: .jsonl, .jsonl.gz or .parquet."),
+        str,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="LABELS",
+            help="Labels: .jsonl, .jsonl.gz or .parquet; or a folder for shards, with a slash at its end.",
+        ),
     ],
     engine: Engines = None,
     token: Token = None,
@@ -104,19 +111,31 @@ def grade(
         bool,
         typer.Option("--stop-early", help="Skip a program's tests after the first one failed."),
     ] = False,
+    shard_format: Annotated[
+        str, typer.Option(metavar="FORMAT", help="Of a folder's shards: parquet, jsonl or jsonl.gz.")
+    ] = "parquet",
+    shard_rows: Annotated[int, typer.Option(min=1, help="Labels in one shard of a folder.")] = 10_000,
+    ray: Annotated[
+        bool,
+        typer.Option(
+            "--ray", help="Grade on a Ray cluster, with an engine on every node: that of RAY_ADDRESS, or this machine."
+        ),
+    ] = False,
     workers: Workers = None,
     json: Json = False,
 ) -> int:
     """Grade PROGRAMS against PROBLEMS and write one label a submission, in the order of the input.
 
-    Labels are kept from the moment they are written. Exit status: 0 done, 1 failed, 2 bad arguments
-    or input, 130 interrupted.
+    The same program with the same tests is graded once. What an engine has given is kept, even after a kill -9, and
+    not graded again with --resume. Exit status: 0 done, 1 failed, 2 bad arguments or input, 130 interrupted.
     """
     from gradebox_command import session
     from gradebox_engine.cli import grade as command
 
     if engine and workers is not None:
         raise BadArgument("--workers is for an embedded engine: it does not go with --engine")
+    if engine and ray:
+        raise BadArgument("--ray starts an engine on every node: it does not go with --engine")
     options = command.Options(
         problems=problems,
         programs=programs,
@@ -125,6 +144,9 @@ def grade(
         resume=resume,
         min_seal=min_seal,
         stop_early=stop_early,
+        shard_format=shard_format,
+        shard_rows=shard_rows,
+        ray=ray,
         as_json=json,
     )
     return command.grade(options)
@@ -137,7 +159,18 @@ def run_command(
         Path | None, typer.Option(metavar="FILE", help="What the program reads. Default: nothing.")
     ] = None,
     image: Annotated[str | None, typer.Option(metavar="NAME", help="The image that it runs in.")] = None,
-    language: Annotated[str, typer.Option(help="The program's language.")] = "python",
+    language: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Default: by the file's name, or the image's."),
+    ] = None,
+    file_: Annotated[
+        list[str] | None,
+        typer.Option("--file", metavar="[NAME=]PATH", help="Put this file into the program's folder. Repeatable."),
+    ] = None,
+    fetch: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[=PATH]", help="Fetch this file from the program's folder afterwards. Repeatable."),
+    ] = None,
     engine: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Default: an embedded engine.")] = None,
     token: Token = None,
     ca_file: CaFile = None,
@@ -153,7 +186,16 @@ def run_command(
     from gradebox_engine.cli import run as command
 
     engines = session.Engines((engine,) if engine else (), 1, token, ca_file, cert_file, key_file)
-    return command.run(file, stdin=stdin, image=image, language=language, engines=engines, as_json=json)
+    return command.run(
+        file,
+        stdin=stdin,
+        image=image,
+        language=language,
+        files=file_ or [],
+        fetch=fetch or [],
+        engines=engines,
+        as_json=json,
+    )
 
 
 @app.command()
@@ -163,6 +205,12 @@ def serve(
         typer.Option(metavar="ADDR", help="HOST:PORT or unix:PATH. Default: 127.0.0.1:50051."),
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes. Default: one a core.")] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="An image to serve beside `python`. Repeatable. Default: all that are built."
+        ),
+    ] = None,
     fronts: Annotated[
         int | None,
         typer.Option(min=1, help="Processes that share the port. Default: one for each 16 workers."),
@@ -219,6 +267,7 @@ def serve(
         embedded=embedded,
         listen=listen,
         workers=workers,
+        images=tuple(image) if image else None,
         fronts=fronts,
         require_tier=require_tier,
         cache_bytes=cache_bytes,

@@ -198,7 +198,7 @@ def _scheduler() -> Scheduler:
 
 
 async def test_memory_is_bounded_and_the_oldest_goes_first() -> None:
-    keyed = KeyedRequests(_scheduler(), max_bytes=100_000)
+    keyed = KeyedRequests(_scheduler(), grace_s=30.0, max_bytes=100_000)
     for number in range(500):
         one = keyed.open("", str(number), b"")
         keyed.record(one, [b"x" * 1000])
@@ -226,7 +226,7 @@ async def test_what_is_finished_goes_after_a_while() -> None:
 
 
 async def test_tenants_do_not_meet() -> None:
-    keyed = KeyedRequests(_scheduler())
+    keyed = KeyedRequests(_scheduler(), grace_s=30.0)
     keyed.submitted(keyed.open("one", "key", b"digest"))
     assert not keyed.open("two", "key", b"another").is_submitted
     assert keyed.open("one", "key", b"digest").is_submitted

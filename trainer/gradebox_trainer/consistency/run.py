@@ -16,7 +16,7 @@ from typing import Any
 import gradebox
 from gradebox import Verdict
 from gradebox_command.errors import BadArgument
-from gradebox_command.files import Problems, read_programs
+from gradebox_command.files import Problems, generator_of, read_programs
 from gradebox_command.row_log import RowLog
 from gradebox_command.rows import read_rows
 from gradebox_command.writing import write_rows
@@ -76,7 +76,7 @@ class Filter:
         self._others: dict[str, list[str]] = {}
         self._problems = Problems(problems)
         for row in read_programs(programs, self._problems):
-            decides = strong is None or row.row.get("generator") == strong
+            decides = strong is None or generator_of(row.row) == strong
             (self._strong if decides else self._others).setdefault(row.id, []).extend(row.programs)
         if strong is not None and not self._strong:
             raise BadArgument(f"--strong {strong}: no row of {programs} has this generator")
@@ -210,7 +210,8 @@ class Filter:
                 counts["tests"] += 1
                 counts["kept_tests"] += kept
                 counts["redundant_tests"] += kept and judged["redundant"] is True
-                whys["tests"][why] += not kept
+                if not kept:
+                    whys["tests"][why] += 1
                 whys["flags"].update(judged["flags"])
                 text = test if isinstance(test, str) else json.dumps(test)
                 table.append(

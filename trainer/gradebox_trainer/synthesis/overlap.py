@@ -25,6 +25,7 @@ CONTAMINATION_WORDS = 10
 _SHINGLE_WORDS = 5
 _SHORTEST_TEXT_WORDS = 5
 _PERMUTATIONS = 256
+_STRICTEST_INDEX = 0.95  # above it there is no way to cut 256 hashes into bands
 _TEXTS = ("prompt", "question", "question_content", "instruct_prompt", "complete_prompt", "text", "description")
 _SOLUTIONS = ("canonical_solution", "code")
 _WORD = re.compile(r"\w+")
@@ -45,7 +46,8 @@ class NearDuplicates:
 
     def __init__(self, threshold: float = NEAR_DUPLICATE) -> None:
         self._threshold = threshold
-        self._index = MinHashLSH(threshold=threshold, num_perm=_PERMUTATIONS)
+        # Candidates are verified, so that one too many costs little, and one too few is a duplicate that stays.
+        self._index = MinHashLSH(threshold=min(threshold, _STRICTEST_INDEX), num_perm=_PERMUTATIONS, weights=(0.1, 0.9))
         self._shingles: dict[str, frozenset[int]] = {}
 
     def add(self, key: str, text: str) -> str | None:
