@@ -44,22 +44,7 @@ CONFIG = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 2048,
 }
-SETTINGS = {
-    "precision": "fp32",
-    "learning_rate": 1e-3,
-    "weight_decay": 0.1,
-    "epochs": 6,
-    "questions_per_step": 16,
-    "programs_per_question": 16,
-    "question_weights": "equal",
-    "max_length": 1024,
-    "too_long": "drop",
-    "validation_share": 0.2,
-    "validate_every": 66,
-    "save_every": 33,
-    "log_every": 2,
-    "pairs": {"worse_above": -1.0},
-}
+RECIPE = Path("rm-cpu")
 
 
 def main() -> None:
@@ -78,9 +63,8 @@ def main() -> None:
         (work / "labelled").touch()
     (work / "config.json").write_text(json.dumps(CONFIG))
     tokenizer = arguments.data / "tokenizers" / "starcoder2_tokenizer.json.gz"
-    (work / "settings.json").write_text(json.dumps(SETTINGS))
     flags = {"init_from_config": work / "config.json", "tokenizer": str(tokenizer)}
-    settings = read_settings(None, SETTINGS | set_values(arguments.assignments) | flags)
+    settings = read_settings(RECIPE, set_values(arguments.assignments) | flags)
     model = work / "model"
     train(settings, [labels, "--programs", programs, "--problems", problems], model)
     options = Options([labels], [programs], [problems], [], model, settings, False, True)

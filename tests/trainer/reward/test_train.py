@@ -19,6 +19,7 @@ from gradebox_trainer.reward.settings import RewardSettings, read_settings, set_
 from gradebox_trainer.reward.train import NotFinite
 from gradebox_trainer.training.checkpoint import checkpoints
 from gradebox_trainer.training.metrics import read_metrics
+from gradebox_trainer.training.recipes import recipes
 
 
 @pytest.fixture(scope="module")
@@ -289,6 +290,11 @@ def test_settings_of_a_file_and_of_flags(tmp_path: Path) -> None:
         read_settings(file, {"epochs": -1})
     with pytest.raises(BadArgument, match="either model or init_from_config"):
         read_settings(None, {})
+    assert read_settings(Path("rm-paper-7b"), {}).learning_rate == 1e-5
+    for name in recipes("rm"):
+        read_settings(Path(name), {"model": "a"})
+    with pytest.raises(BadArgument, match=r"recipes: rm-cpu, rm-one-gpu, rm-paper-7b"):
+        read_settings(Path("nothing"), {})
     file.write_text('model = "a"\nepoch = 2\n')
     with pytest.raises(BadArgument, match=r"settings.toml: epoch"):
         read_settings(file, {})

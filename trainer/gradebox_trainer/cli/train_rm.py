@@ -42,7 +42,9 @@ def command(
             metavar="FILE", help="Pairs or labels of other problems to validate on. Default: some of the problems."
         ),
     ] = None,
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings, TOML; flags go over it.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Settings, TOML, or a recipe (rm-paper-7b…); flags go over it.")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="One setting of the file, such as lora.rank=8. Repeatable."),

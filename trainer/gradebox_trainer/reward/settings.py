@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from gradebox_command.errors import BadArgument
 from gradebox_trainer.training.metrics import Sink
+from gradebox_trainer.training.recipes import recipes, settings_file
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -87,7 +88,7 @@ class RewardSettings(BaseModel):
 
 
 def read_settings(file: Path | None, flags: Mapping[str, Any]) -> RewardSettings:
-    """The settings of a TOML file, with the flags that were given (not None) over them.
+    """The settings of a TOML file, or of a recipe by its name, with the flags that were given (not None) over them.
 
     Raises:
         BadArgument: a setting is unknown or has a value that it cannot have; the text names it.
@@ -95,9 +96,9 @@ def read_settings(file: Path | None, flags: Mapping[str, Any]) -> RewardSettings
     values: dict[str, Any] = {}
     if file is not None:
         try:
-            values = tomllib.loads(file.read_text())
+            values = tomllib.loads(settings_file(file, "rm").read_text())
         except OSError as error:
-            raise BadArgument(f"{file}: {error.strerror}") from None
+            raise BadArgument(f"{file}: {error.strerror}; recipes: {', '.join(recipes('rm'))}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise BadArgument(f"{file}: not TOML: {error}") from None
     given = {key: value for key, value in flags.items() if value is not None}
