@@ -51,6 +51,7 @@ class RewardModel:
     """
 
     def __init__(self, name: str, *, precision: str = "fp32", token_budget: int = 16_384) -> None:
+        loading.hide_progress()
         device = torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu")
         tokenizer = loading.load_tokenizer(name)
         dtype = torch.float32 if precision == "fp32" else torch.bfloat16

@@ -187,11 +187,8 @@ class RewardTrainer:
                 self._look(*pending)
                 self._log(metrics, window, tokens)
                 window, tokens = [], 0
-            if self.data.validation and (self.step % self.settings.validate_every == 0 or last):
-                outcome.scores = self.objective.scores(self.data.validation)
-                outcome.validation = compare(self.data.validation, outcome.scores)
-                if metrics is not None:
-                    metrics.log(self.step, {f"eval/{k}": v for k, v in outcome.validation.figures().items()})
+            if self.step % self.settings.validate_every == 0 or last:
+                self._validate(outcome, metrics)
             stopped = not last and stop()
             if stopped or (self.step % self.settings.save_every == 0 and not last):
                 self._look(*pending)
@@ -200,7 +197,17 @@ class RewardTrainer:
                 raise KeyboardInterrupt
         self.save()
         publish_model(self)
+        if outcome.validation is None:  # a finished run that is gone on with
+            self._validate(outcome, None)
         return outcome
+
+    def _validate(self, outcome: Outcome, metrics: Metrics | None) -> None:
+        if not self.data.validation:
+            return
+        outcome.scores = self.objective.scores(self.data.validation)
+        outcome.validation = compare(self.data.validation, outcome.scores)
+        if metrics is not None:
+            metrics.log(self.step, {f"eval/{key}": value for key, value in outcome.validation.figures().items()})
 
     def _train_step(self) -> tuple[Tensor, Tensor, int]:
         chosen = [self.data.train[i] for i in groups_of_step(self.settings, len(self.data.train), self.step)]
