@@ -34,9 +34,9 @@ def test_it_is_the_mean_over_all_subsets(n: int, ties: bool) -> None:
     else:  # a tie group's places are shared: the same as breaking ties at random once for all
         orders = [
             expected_best(Samples(samples.right, samples.score + 1e-6 * np.random.default_rng(seed).normal(size=8)), n)
-            for seed in range(4000)
+            for seed in range(400)
         ]
-        assert expected_best(samples, n) == pytest.approx(np.mean(orders), abs=0.02)
+        assert expected_best(samples, n) == pytest.approx(np.mean(orders), abs=0.05)
 
 
 def test_the_oracle_is_pass_at_n() -> None:
