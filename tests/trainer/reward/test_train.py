@@ -219,10 +219,10 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoints(files: 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Any:
-    """A file system of 500 KiB: a model's size and a half."""
+    """A file system with room for one checkpoint and no second."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=900k", "tmpfs", str(folder)], capture_output=True)
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(folder)], capture_output=True)
     if made.returncode:
         if os.environ.get("CI") or os.environ.get("GRADEBOX_CI"):
             pytest.fail("no file system can be mounted; in continuous integration that is a failure")
