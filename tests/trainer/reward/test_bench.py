@@ -2,6 +2,8 @@
 
 import copy
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +27,7 @@ def test_every_way_gives_the_same_gradient() -> None:
     here = Processes(0, 1, torch.device("cpu"))
     groups = random_groups(3, 60, SMALL)
     model = tiny("qwen2")
-    ways = [
+    ways: list[Callable[[Any], bench_ways.Backward]] = [
         lambda m: bench_ways.pairwise(m, 100, here),
         lambda m: bench_ways.once(m, 100, here),
         lambda m: bench_ways.without_padding(m, here, "branches"),
