@@ -95,11 +95,9 @@ def timed_steps(model: nn.Module, backward: Backward, steps: Sequence[Sequence[E
         return computed
 
     step(steps[0])
-    wait()
-    started = time.perf_counter()
+    started = now()
     computed = sum(step(groups) for groups in steps)
-    wait()
-    return time.perf_counter() - started, computed
+    return now() - started, computed
 
 
 def trl_steps(model: Any, steps: Sequence[Sequence[EncodedGroup]], *, pairs_at_once: int) -> tuple[float, int]:
@@ -127,8 +125,7 @@ def trl_steps(model: Any, steps: Sequence[Sequence[EncodedGroup]], *, pairs_at_o
 
     class Clock(TrainerCallback):
         def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-            wait()
-            times.append(time.perf_counter())
+            times.append(now())
 
     with tempfile.TemporaryDirectory() as folder:
         arguments = RewardConfig(
@@ -166,7 +163,12 @@ def trl_steps(model: Any, steps: Sequence[Sequence[EncodedGroup]], *, pairs_at_o
     return times[-1] - times[0], pairs_at_once * sum(longest)
 
 
-def wait() -> None:
-    """Until the device has done what it was given."""
+def now() -> float:
+    """Seconds: of the clock when the GPU has done what it was given; without one, of this process on a CPU.
+
+    CPU time is what a step costs whatever else the machine does; with one thread it is the time on an idle one.
+    """
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+        return time.perf_counter()
+    return time.process_time()
