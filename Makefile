@@ -4,8 +4,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-test setup-train setup-integrations demo test test-images test-integrations check stubs \
-  format clean soak pipeline load chaos fuzz test-cgroup2
+.PHONY: help setup setup-test setup-train setup-integrations demo test test-images test-integrations test-trainer \
+  check stubs format clean soak pipeline load chaos fuzz test-cgroup2
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -36,6 +36,7 @@ help:
 	@echo "make test-cgroup2 the sandbox tests in a virtual machine with cgroup v2"
 	@echo "make setup-train  adds the trainer's packages (torch) to .venv"
 	@echo "make test-integrations  the adapters on the real RL frameworks, in .venv-integrations (torch, 6 GB)"
+	@echo "make test-trainer  the trainer beside TRL, in the same environment"
 
 setup: $(STAMP_SYSTEM) $(STAMP)
 
@@ -71,7 +72,7 @@ setup-integrations: $(STAMP_SYSTEM) $(STAMP_RL)
 $(STAMP_RL): pyproject.toml tests/integrations/requirements.txt tests/integrations/requirements-bare.txt
 	@if [ -z "$(PYTHON)" ]; then echo "gradebox needs Python 3.12: see make setup" >&2; exit 1; fi
 	[ -x $(PY_RL) ] || "$(PYTHON)" -m venv $(VENV_RL)
-	$(PY_RL) -m pip install --quiet --disable-pip-version-check --no-compile -e '.[engine]' pytest pytest-asyncio \
+	$(PY_RL) -m pip install --quiet --disable-pip-version-check --no-compile -e '.[engine,trainer]' pytest pytest-asyncio \
 	  -r tests/integrations/requirements.txt
 	$(PY_RL) -m pip install --quiet --disable-pip-version-check --no-compile --no-deps \
 	  -r tests/integrations/requirements-bare.txt
@@ -88,8 +89,7 @@ test: setup setup-test
 	$(PY) -m pytest tests/images
 	$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not alone" tests/e2e tests/attacks
 	$(PY) -m pytest -m alone tests/e2e
-	@if [ -d tests/trainer ]; then $(MAKE) --no-print-directory setup-train && $(PY) -m pytest tests/trainer; fi
-	@$(MAKE) --no-print-directory test-integrations
+	@$(MAKE) --no-print-directory test-integrations test-trainer
 
 test-images: setup setup-test
 	GRADEBOX_TEST_IMAGES=all $(PY) -m pytest -x --durations=15 tests/images
@@ -97,6 +97,10 @@ test-images: setup setup-test
 # Frameworks warn of each other, which is not ours to mend; what warns of us is an error here, too.
 test-integrations: setup-integrations
 	$(PY_RL) -m pytest -o filterwarnings=$$'ignore\nerror:::gradebox.*' tests/integrations
+
+# In the same environment: there is one torch, and TRL's own trainers are what ours are compared with.
+test-trainer: setup-integrations
+	$(PY_RL) -m pytest -o filterwarnings=$$'ignore\nerror:::gradebox_trainer.*' tests/trainer
 
 check: setup
 	$(PY) -m ruff check .
