@@ -27,6 +27,10 @@ COMMANDS: tuple[Command, ...] = (
     Command("sample", "sample", "data"),
     Command("filter", "filter", "data"),
     Command("agreement", "agreement", "data"),
+    Command("train-rm", "train_rm", "trainer"),
+    Command("score", "score", "trainer"),
+    Command("best-of-n", "best_of_n", "trainer"),
+    Command("bench-rm", "bench_rm", "trainer"),
 )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any, Literal
 
 import numpy as np
@@ -113,6 +114,36 @@ def encode_groups(
     if not result:
         raise TooLong(f"no pair is left within max_length = {encoder.max_length:,} tokens")
     return result, dropped
+
+
+def some_programs(group: EncodedGroup, count: int, random: Random) -> EncodedGroup:
+    """The group with `count` of its programs: drawn pair by pair, so that all of them are in some pair.
+
+    The question keeps its weight.
+    """
+    if len(group.tree.branches) <= count:
+        return group
+    kept: set[int] = set()
+    order = list(range(len(group.weight)))
+    random.shuffle(order)
+    for pair in order:
+        both = kept | {int(group.better[pair]), int(group.worse[pair])}
+        if len(both) <= count:
+            kept = both
+        if len(kept) == count:
+            break
+    places = sorted(kept)
+    number = {old: new for new, old in enumerate(places)}
+    pairs = [i for i in range(len(group.weight)) if int(group.better[i]) in number and int(group.worse[i]) in number]
+    weight = group.weight[pairs]
+    tree = group.tree
+    return EncodedGroup(
+        group.id,
+        Tree(tree.key, tree.prompt, tuple(tree.branches[i] for i in places), tuple(range(len(places)))),
+        np.array([number[int(group.better[i])] for i in pairs], np.int64),
+        np.array([number[int(group.worse[i])] for i in pairs], np.int64),
+        weight * np.float32(group.total_weight / float(weight.sum())),
+    )
 
 
 def _encoded(group: Group, tree: Tree, kept: list[int], weights: str) -> EncodedGroup | None:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 from torch.nn.utils.rnn import pad_sequence
 
-from gradebox_trainer.models.scorer import TreeScorer
-from gradebox_trainer.models.scoring import Scores, pack_for, score_trees
+from gradebox_trainer.transformer.scorer import TreeScorer
+from gradebox_trainer.transformer.scoring import Scores, pack_for, score_trees
 from gradebox_trainer.packing import Tree, first_fit, pack_trees, split_tree
 from gradebox_trainer.reward.encode import EncodedGroup
 from gradebox_trainer.reward.loss import PairIndex, margins, pair_loss, score_gradient

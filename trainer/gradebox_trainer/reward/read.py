@@ -30,7 +30,7 @@ def read_pairs(paths: Sequence[Path]) -> list[Group]:
     """Groups of pairs files, in order of their first pair.
 
     A row is TRL's preference format or AceCodePair's columns: a prompt, `chosen`, `rejected` (text, or messages), and
-    possibly `id` and pass rates. Rows without an id are one question where their prompts are the same.
+    possibly the problem's `id` and pass rates. Rows without are one question where their prompts are the same.
 
     Raises:
         InputError: a field is missing or of the wrong kind, or both programs are the same.
@@ -41,9 +41,7 @@ def read_pairs(paths: Sequence[Path]) -> list[Group]:
             prompt, chosen, rejected = _pair(path, line, row)
             if chosen == rejected:
                 raise InputError(path, line, "rejected", "the same program as chosen: no preference; drop the row")
-            id = row.get("id", prompt)
-            if not isinstance(id, str):
-                raise InputError(path, line, "id", f"must be a string, is {json_kind(id)}")
+            id = row["id"] if isinstance(row.get("id"), str) else prompt  # AceCodePair's number is the pair's
             builder = builders.setdefault(id, GroupBuilder(id, prompt))
             if builder.prompt != prompt:
                 raise InputError(path, line, "prompt", f"not that of an earlier row with the id {id!r}")

@@ -1,7 +1,8 @@
 """The settings of `gradebox train-rm`: flags > TOML file > defaults, one frozen object."""
 
+import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -51,6 +52,7 @@ class RewardSettings(BaseModel):
     attention: Literal["auto", "branches", "flex", "dense"] = "auto"
     token_budget: int = Field(16_384, ge=2)  # of one forward pass
     questions_per_step: int = Field(16, ge=1)
+    programs_per_question: int | None = Field(None, ge=2)  # at most; others are drawn each time the question comes
     question_weights: Literal["pairs", "equal"] = "pairs"  # what a question counts: its pairs, or all the same
     epochs: float = Field(1.0, gt=0)
     learning_rate: float = Field(1e-5, gt=0)
@@ -104,10 +106,40 @@ def read_settings(file: Path | None, flags: Mapping[str, Any]) -> RewardSettings
     if "init_from_config" in given:
         values.pop("model", None)
     try:
-        return RewardSettings.model_validate(values | given)
+        return RewardSettings.model_validate(_merged(values, given))
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         where = f"{file}: " if file is not None and first["loc"] and first["loc"][0] not in given else ""
         problem = first["msg"].removeprefix("Value error, ")
         raise BadArgument(f"{where}{name + ': ' if name else ''}{problem}") from None
+
+
+def set_values(assignments: Sequence[str]) -> dict[str, Any]:
+    """`["lora.rank=8", "mode=pairwise"]` as nested settings; a value is TOML, or else plain text.
+
+    Raises:
+        BadArgument: one is no assignment.
+    """
+    values: dict[str, Any] = {}
+    for text in assignments:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise BadArgument(f"--set {text!r}: write KEY=VALUE")
+        try:
+            one = tomllib.loads(f"{key} = {value}")
+        except tomllib.TOMLDecodeError:
+            try:
+                one = tomllib.loads(f"{key} = {json.dumps(value)}")
+            except tomllib.TOMLDecodeError:
+                raise BadArgument(f"--set {text!r}: no such key can be") from None
+        values = _merged(values, one)
+    return values
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(under)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = _merged(result[key], value) if both else value
+    return result

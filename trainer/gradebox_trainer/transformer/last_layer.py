@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gradebox_trainer.models.attention import tree_attention
+from gradebox_trainer.transformer.attention import tree_attention
 
 _FORMS = frozenset({"LlamaDecoderLayer", "MistralDecoderLayer", "Qwen2DecoderLayer", "Qwen3DecoderLayer"})
 """By name, not by their attributes: others look alike, but skip the rotation or drop what they add to the stream."""

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from gradebox_trainer.models.scorer import TreeScorer
+from gradebox_trainer.transformer.scorer import TreeScorer
 from gradebox_trainer.packing import Pack, Tree, pack, pack_trees, split_tree
 from gradebox_trainer.training.distributed import Processes
 

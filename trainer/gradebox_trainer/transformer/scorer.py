@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gradebox_trainer.models import attention, last_layer
-from gradebox_trainer.models.attention import Attention, make_layout
+from gradebox_trainer.transformer import attention, last_layer
+from gradebox_trainer.transformer.attention import Attention, make_layout
 from gradebox_trainer.packing import Pack, Tree, pack
 
 

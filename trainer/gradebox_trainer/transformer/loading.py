@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gradebox_command.errors import BadArgument, InputError
 
@@ -152,6 +152,17 @@ def add_lora(model: nn.Module, lora: Lora) -> nn.Module:
     )
 
 
-def merged(model: Any) -> Any:
-    """The model with its adapters, if any, added into its weights: what transformers loads without peft."""
-    return model.merge_and_unload() if hasattr(model, "peft_config") else model
+def merged_copy(model: Any, lora: Lora, weights: dict[str, Tensor]) -> Any:
+    """A model on the CPU with the adapters added into its weights: what transformers loads without peft.
+
+    Args:
+        model: the one with adapters, possibly sharded; only its configuration is used.
+        weights: all of its weights, whole.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    dtype = next(iter(weights.values())).dtype
+    plain = AutoModelForSequenceClassification.from_config(model.get_base_model().config, dtype=dtype)
+    copy: Any = add_lora(plain, lora)
+    copy.load_state_dict(weights)
+    return copy.merge_and_unload()
