@@ -160,9 +160,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _scorer(settings: RLSettings) -> Any:
     if settings.reward.model is None:
         return None
-    from gradebox_trainer.rl.scorer import load_scorer
+    from gradebox_trainer.reward.score import RewardModel
 
-    return load_scorer(settings.reward.model)
+    return RewardModel(settings.reward.model, precision=settings.precision).score
 
 
 def _bar(what: str) -> Callable[[int, int, float], None]:
