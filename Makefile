@@ -53,7 +53,7 @@ $(STAMP_SYSTEM): tests/checks/system_libraries.sh | $(VENV)/bin/python
 setup-test: $(STAMP_TEST)
 
 $(STAMP_TEST): $(STAMP) $(STAMP_SYSTEM)
-	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[engine,otel,data,dev,checks]'
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[engine,otel,data,ray,dev,checks]'
 	@bash tests/checks/system_libraries.sh $(PY) --browser
 	@touch $@
 

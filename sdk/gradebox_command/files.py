@@ -5,7 +5,6 @@ Memory does not grow with the input: problems are checked once and kept, packed,
 """
 
 import json
-import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any, Self
 
 from gradebox_command.errors import InputError
 from gradebox_command.problem_rows import FieldError, check_problem, problem_id
-from gradebox_command.rows import json_kind, read_rows
+from gradebox_command.rows import json_kind, read_rows, row_files
 
 MAX_PROGRAM_BYTES = 56 << 20
 """What can be sent beside its tests; an engine gives a verdict on much smaller ones already."""
@@ -115,6 +114,11 @@ def read_programs(path: Path, problems: Problems) -> Iterator[ProgramsRow]:
     Raises:
         InputError: a row is not one of programs, or its id is that of no problem.
     """
+    for file in row_files(path):
+        yield from _read_programs(file, problems)
+
+
+def _read_programs(path: Path, problems: Problems) -> Iterator[ProgramsRow]:
     for line, row in read_rows(path):
         try:
             id = problem_id(row)
@@ -141,15 +145,16 @@ def _larger(program: str, limit_bytes: int) -> bool:
     return len(program.encode("utf-8", "surrogatepass")) > limit_bytes
 
 
-def count_programs(path: Path, problems: Problems) -> int | None:
+def count_programs(path: Path, problems: Problems) -> int:
     """Checks a whole programs file and counts its programs.
 
     A mistake in the last line is then told before the first program is graded, not hours later.
-    None when the file can be read only once (a pipe): it is checked while it is graded.
     """
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            return None
-    except OSError as error:
-        raise InputError(path, None, "", error.strerror or str(error)) from None
     return sum(len(row.programs) for row in read_programs(path, problems))
+
+
+def generator_of(row: Mapping[str, Any]) -> str | None:
+    """Who wrote the programs of a row: its `generator`, or that of its `meta`."""
+    meta = row.get("meta")
+    found = row.get("generator") or (meta.get("generator") if isinstance(meta, Mapping) else None)
+    return found if isinstance(found, str) else None

@@ -7,23 +7,24 @@ a last line that has none.
 """
 
 import fcntl
-import gzip
 import io
 import itertools
 import json
 import os
-import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from gradebox_command.errors import BadArgument, CommandError, InputError
 from gradebox_command.rows import parse_row, read_rows
+from gradebox_command.writing import PARQUET_SUFFIXES, RowsFile
 
-PARQUET_SUFFIXES = (".parquet", ".pq")
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _ROWS_PER_GROUP = 1024
 
 
@@ -31,10 +32,20 @@ _ROWS_PER_GROUP = 1024
 class Written:
     """What tells an already written label from another: enough to check it against the input."""
 
+    path: Path
     line: int
     id: str
     program_index: int
     program_sha256: str
+    row: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, path: Path, line: int, row: Mapping[str, Any]) -> Self:
+        """From a row of a labels file. Raises InputError where it is none."""
+        try:
+            return cls(path, line, row["id"], row["program_index"], row["program_sha256"], row)
+        except KeyError as missing:
+            raise InputError(path, line, str(missing.args[0]), "missing: not a label") from None
 
 
 class LabelsFile:
@@ -76,6 +87,11 @@ class LabelsFile:
         if not resume:
             self._file.truncate(0)
 
+    @property
+    def ledger(self) -> Path | None:
+        """Where the ledger stands; None where nothing can be kept."""
+        return self.path.with_name(self.path.name + ".ledger") if self._regular else None
+
     def written(self) -> Iterator[Written]:
         """Yields what is already there and leaves the file ready for the next row.
 
@@ -91,12 +107,7 @@ class LabelsFile:
                 if not line.endswith(b"\n"):  # killed while it was written
                     break
                 number += 1
-                row = parse_row(self.work, number, line)
-                try:
-                    yield Written(number, row["id"], row["program_index"], row["program_sha256"])
-                except KeyError as missing:
-                    field = str(missing.args[0])
-                    raise InputError(self.work, number, field, "missing: not a label") from None
+                yield Written.of(self.work, number, parse_row(self.work, number, line))
                 end += len(line)
         self._file.truncate(end)
         self._file.seek(end)
@@ -115,19 +126,10 @@ class LabelsFile:
         """Turns what was written into the file asked for, at once or not at all."""
         if not self._packed:
             return
-        fresh = self.path.with_name(self.path.name + ".new")
-        try:
-            if self.path.suffix == ".gz":
-                with open(self.work, "rb") as source, gzip.open(fresh, "wb", 6) as target:
-                    shutil.copyfileobj(source, target, 1 << 20)
-            else:
-                _write_parquet(self.work, fresh)
-            os.replace(fresh, self.path)
-            self.work.unlink()
-        except OSError as error:
-            raise CommandError(f"{self.path}: {error.strerror}") from None
-        finally:
-            fresh.unlink(missing_ok=True)
+        schema = label_schema() if self.path.suffix in PARQUET_SUFFIXES else None
+        with RowsFile(self.path, schema) as packed:
+            packed.write(row for _, row in read_rows(self.work))
+        self.work.unlink()
 
     def close(self) -> None:
         self._file.close()
@@ -144,9 +146,9 @@ class LabelsFile:
         self.close()
 
 
-def _write_parquet(source: Path, target: Path) -> None:
+def label_schema() -> "pa.Schema":
+    """The columns of labels in Parquet."""
     import pyarrow as pa  # heavy: only whoever writes Parquet pays for it
-    import pyarrow.parquet as pq
 
     test = pa.struct(
         [
@@ -165,7 +167,7 @@ def _write_parquet(source: Path, target: Path) -> None:
             ("protections", pa.list_(pa.string())),
         ]
     )
-    schema = pa.schema(
+    return pa.schema(
         [
             ("id", pa.string()),
             ("program_index", pa.int64()),
@@ -175,8 +177,6 @@ def _write_parquet(source: Path, target: Path) -> None:
             ("tests", pa.list_(test)),
             ("evidence", pa.list_(pa.string())),
             ("engine", engine),
+            ("generator", pa.string()),
         ]
     )
-    with pq.ParquetWriter(target, schema) as writer:
-        for group in itertools.batched(read_rows(source), _ROWS_PER_GROUP):
-            writer.write_table(pa.Table.from_pylist([row for _, row in group], schema))

@@ -1,4 +1,4 @@
-"""Rows of a file: JSON Lines, gzipped JSON Lines or Parquet, one row in memory at a time.
+"""Rows of a file: JSON Lines, gzipped JSON Lines or Parquet, one row in memory at a time; or of a folder of such files.
 
 The kind is told by the content, never by the name. Whatever is wrong with a row becomes an
 InputError that names the file and the line (in a Parquet file, the row).
@@ -22,12 +22,39 @@ _PARQUET = b"PAR1"
 _BOM = b"\xef\xbb\xbf"
 
 
+SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet", ".pq")
+
+
+def row_files(path: Path) -> list[Path]:
+    """The file itself; of a folder its data files by name, without those whose names begin with `_` or a dot.
+
+    Raises:
+        InputError: the folder cannot be read, or there is no data file in it.
+    """
+    if not path.is_dir():
+        return [path]
+    try:
+        found = [file for file in path.iterdir() if file.name.endswith(SUFFIXES) and file.name[0] not in "._"]
+    except OSError as error:
+        raise InputError(path, None, "", error.strerror or str(error)) from None
+    if not found:
+        raise InputError(path, None, "", f"no {', '.join(SUFFIXES[:3])} file in this folder")
+    return sorted(found)
+
+
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields (line number from 1, row) for every row of the file; blank lines are passed over.
+
+    Of a folder: the rows of its files in the order of their names, each with the number in its own file.
 
     Raises:
         InputError: the file cannot be read, or a line is not a JSON object.
     """
+    for file in row_files(path):
+        yield from _file_rows(file)
+
+
+def _file_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         with path.open("rb") as stream:
             magic = stream.peek(4)[:4]

@@ -1,88 +1,173 @@
-"""Rows into a file that appears whole or not at all: JSON Lines, gzipped JSON Lines or Parquet, by its suffix.
+"""Files of rows that appear whole or not at all: written under a hidden name, flushed to disk, then renamed.
 
-Equal rows give equal bytes.
+The suffix says which kind: `.jsonl`, `.jsonl.gz` (`.gz`) or `.parquet` (`.pq`). The same rows give the same bytes.
 """
 
 import gzip
+import io
 import itertools
 import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 from gradebox_command.errors import CommandError
 from gradebox_command.rows import read_rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 _ROWS_PER_GROUP = 1024
 
 
+class RowsFile:
+    """A file being written. Use it as a context manager: it appears when that ends without an error.
+
+    Args:
+        path: the file; what stood there before is replaced at once.
+        schema: the columns of a Parquet file, which needs them; see write_rows for others.
+
+    Raises:
+        CommandError: it cannot be written.
+    """
+
+    def __init__(self, path: Path, schema: "pa.Schema | None" = None) -> None:
+        self.path = path
+        self.rows = 0
+        self._hidden = path.with_name(f".{path.name}.tmp")
+        self._schema = schema
+        self._parquet = path.suffix in PARQUET_SUFFIXES
+        self._table: Any = None
+        self._pending: list[Mapping[str, Any]] = []  # of the next row group
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file: Any = io.BufferedWriter(io.FileIO(self._hidden, "wb"), 1 << 20)
+        except OSError as error:
+            raise CommandError(f"{path}: {error.strerror}") from None
+        self._text: Any = self._file
+        if path.suffix == ".gz":  # without name and time: the same rows, the same bytes
+            self._text = gzip.GzipFile("", "wb", 6, self._file, mtime=0)
+
+    def write(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Adds rows. Raises CommandError."""
+        try:
+            for row in rows:
+                if self._parquet:
+                    self._pending.append(row)
+                    if len(self._pending) == _ROWS_PER_GROUP:
+                        self._write_group()
+                else:
+                    self._text.write(json.dumps(row, separators=(",", ":")).encode() + b"\n")
+                self.rows += 1
+        except OSError as error:
+            raise CommandError(f"{self.path}: {error.strerror}") from None
+
+    def _write_group(self) -> None:
+        import pyarrow as pa  # heavy: only whoever writes Parquet pays for it
+        import pyarrow.parquet as pq
+
+        try:
+            rows = pa.Table.from_pylist(self._pending, self._schema)
+            if self._table is None:
+                self._table = pq.ParquetWriter(self._file, rows.schema)
+            self._table.write_table(rows)
+        except (pa.ArrowException, UnicodeError) as error:
+            raise CommandError(f"{self.path}: Parquet cannot hold this: {error}; write .jsonl") from None
+        self._pending = []
+
+    def commit(self) -> None:
+        """Makes the file appear. Raises CommandError."""
+        try:
+            if self._parquet:
+                if self._pending or self._table is None:
+                    self._write_group()
+                self._table.close()
+            if self._text is not self._file:
+                self._text.close()
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            os.replace(self._hidden, self.path)
+            sync_folder(self.path.parent)
+        except OSError as error:
+            raise CommandError(f"{self.path}: {error.strerror}") from None
+
+    def discard(self) -> None:
+        """Drops what is not committed."""
+        self._file.close()
+        self._hidden.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.commit()
+        finally:
+            self.discard()
+
+
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Writes `rows`, of which one is in memory at a time, in place of what was there; returns how many.
+    """Writes `rows`, of which few are in memory at a time, in place of what was there; returns how many.
+
+    Parquet's columns are those of all rows together: it takes two passes, the second over a copy.
 
     Raises:
         CommandError: it cannot be written, or Parquet has no one type for a column.
     """
-    fresh = path.with_name(path.name + ".new")
+    if path.suffix not in PARQUET_SUFFIXES:
+        with RowsFile(path) as file:
+            file.write(rows)
+        return file.rows
+    copy = path.with_name(f".{path.name}.jsonl")
     try:
-        with fresh.open("wb") as stream:
-            count = _write_json(path, stream, rows)
-        if path.suffix in PARQUET_SUFFIXES:
-            _to_parquet(path, fresh)
-        os.replace(fresh, path)
-    except OSError as error:
-        raise CommandError(f"{path}: {error.strerror or error}") from None
+        write_rows(copy, rows)
+        with RowsFile(path, _columns(path, copy)) as file:
+            file.write(row for _, row in read_rows(copy))
+        return file.rows
     finally:
-        fresh.unlink(missing_ok=True)
-    return count
+        copy.unlink(missing_ok=True)
 
 
-def _write_json(path: Path, stream: BinaryIO, rows: Iterable[Mapping[str, Any]]) -> int:
-    packed = path.suffix == ".gz"
-    count = 0
-    # No name and no time in the gzip header: the same rows are the same bytes.
-    target = gzip.GzipFile("", "wb", 6, stream, mtime=0) if packed else stream
-    for row in rows:
-        target.write(json.dumps(row, separators=(",", ":")).encode() + b"\n")
-        count += 1
-    if packed:
-        target.close()
-    return count
+def _columns(path: Path, copy: Path) -> "pa.Schema":
+    import pyarrow as pa
 
-
-def _to_parquet(path: Path, source: Path) -> None:
-    """Turns a file of JSON Lines into Parquet. The first pass over it finds the columns' types."""
-    import pyarrow as pa  # heavy: only whoever writes Parquet pays for it
-    import pyarrow.parquet as pq
-
-    def groups() -> Iterable[list[dict[str, Any]]]:
-        for group in itertools.batched(read_rows(source), _ROWS_PER_GROUP):
-            yield [row for _, row in group]
-
-    target = path.with_name(path.name + ".parquet.new")
+    groups = itertools.batched((row for _, row in read_rows(copy)), _ROWS_PER_GROUP)
     try:
-        schema = pa.unify_schemas(
-            [pa.schema([]), *(pa.Table.from_pylist(group).schema for group in groups())],
-            promote_options="permissive",
+        return pa.unify_schemas(
+            [pa.schema([]), *(pa.Table.from_pylist(group).schema for group in groups)], promote_options="permissive"
         )
-        with pq.ParquetWriter(target, schema) as writer:
-            for group in groups():
-                writer.write_table(pa.Table.from_pylist(group, schema))
-        os.replace(target, source)
     except pa.ArrowException as error:
         raise CommandError(f"{path}: Parquet has no one type for a column ({error}); write .jsonl.gz") from None
-    finally:
-        target.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text in place of what was there, at once or not at all. Raises CommandError."""
-    fresh = path.with_name(path.name + ".new")
+    """A text file, the same way: whole or not at all. Raises CommandError."""
+    hidden = path.with_name(f".{path.name}.tmp")
     try:
-        fresh.write_text(text)
-        os.replace(fresh, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with hidden.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(hidden, path)
+        sync_folder(path.parent)
     except OSError as error:
-        raise CommandError(f"{path}: {error.strerror or error}") from None
+        raise CommandError(f"{path}: {error.strerror}") from None
     finally:
-        fresh.unlink(missing_ok=True)
+        hidden.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Brings the names in a folder to disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.usefixtures("jails"), pytest.mark.xdist_group("machine
 COMMAND = (sys.executable, "-m", "gradebox_engine")
 # A few milliseconds each, so that there is time to end the command between the first and the last.
 PROGRAMS = [
-    f"import time\ntime.sleep(0.02)\ndef f(x):\n    return x + {n % 2}\n" for n in range(200)
+    f"import time  # {n}: each is graded\ntime.sleep(0.02)\ndef f(x):\n    return x + {n % 2}\n" for n in range(200)
 ]  # time to interrupt them
 
 

@@ -81,11 +81,16 @@ def demo(
 
 @app.command()
 def grade(
-    problems: Annotated[Path, typer.Argument(metavar="PROBLEMS", help="JSON Lines (also .gz) or Parquet.")],
-    programs: Annotated[Path, typer.Argument(metavar="PROGRAMS", help="JSON Lines (also .gz) or Parquet.")],
+    problems: Annotated[Path, typer.Argument(metavar="PROBLEMS", help="JSON Lines (also .gz), Parquet, or a folder.")],
+    programs: Annotated[Path, typer.Argument(metavar="PROGRAMS", help="JSON Lines (also .gz), Parquet, or a folder.")],
     output: Annotated[
-        Path,
-        typer.Option("-o", "--output", metavar="LABELS", help="Labels: .jsonl, .jsonl.gz or .parquet."),
+        str,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="LABELS",
+            help="Labels: .jsonl, .jsonl.gz or .parquet; or a folder for shards, with a slash at its end.",
+        ),
     ],
     engine: Engines = None,
     token: Token = None,
@@ -104,19 +109,31 @@ def grade(
         bool,
         typer.Option("--stop-early", help="Skip a program's tests after the first one failed."),
     ] = False,
+    shard_format: Annotated[
+        str, typer.Option(metavar="FORMAT", help="Of a folder's shards: parquet, jsonl or jsonl.gz.")
+    ] = "parquet",
+    shard_rows: Annotated[int, typer.Option(min=1, help="Labels in one shard of a folder.")] = 10_000,
+    ray: Annotated[
+        bool,
+        typer.Option(
+            "--ray", help="Grade on a Ray cluster, with an engine on every node: that of RAY_ADDRESS, or this machine."
+        ),
+    ] = False,
     workers: Workers = None,
     json: Json = False,
 ) -> int:
     """Grade PROGRAMS against PROBLEMS and write one label a submission, in the order of the input.
 
-    Labels are kept from the moment they are written. Exit status: 0 done, 1 failed, 2 bad arguments
-    or input, 130 interrupted.
+    The same program with the same tests is graded once. What an engine has given is kept, even after a kill -9, and
+    not graded again with --resume. Exit status: 0 done, 1 failed, 2 bad arguments or input, 130 interrupted.
     """
     from gradebox_command import session
     from gradebox_engine.cli import grade as command
 
     if engine and workers is not None:
         raise BadArgument("--workers is for an embedded engine: it does not go with --engine")
+    if engine and ray:
+        raise BadArgument("--ray starts an engine on every node: it does not go with --engine")
     options = command.Options(
         problems=problems,
         programs=programs,
@@ -125,6 +142,9 @@ def grade(
         resume=resume,
         min_seal=min_seal,
         stop_early=stop_early,
+        shard_format=shard_format,
+        shard_rows=shard_rows,
+        ray=ray,
         as_json=json,
     )
     return command.grade(options)

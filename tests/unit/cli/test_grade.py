@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import gradebox
+from gradebox_command.rows import read_rows
 from gradebox_engine.cli import grade as command
 from gradebox_engine.cli import main
 
@@ -22,10 +23,17 @@ STAMP = gradebox.EngineStamp("1", "python@0", ("a",))
 class Client:
     """Passes programs that say so; ends itself after `lasts` items."""
 
-    def __init__(self, lasts: int | None = None, error: BaseException | None = None) -> None:
+    def __init__(self, lasts: int | None = None, error: BaseException | None = None, image: str = "sha256:0") -> None:
         self.lasts = lasts
         self.error = error
+        self.image = image
         self.graded = 0
+        self.programs: list[str] = []
+
+    def info(self) -> gradebox.EngineInfo:
+        image = gradebox.ImageInfo("python", self.image, ("python",))
+        limits = gradebox.Limits(cpu_time_s=5.0)
+        return gradebox.EngineInfo("1", (image,), limits, limits, (), 1, 1, 1)
 
     def grade_many(self, items: Iterable[gradebox.GradeItem], *, stop_early: bool = False) -> Iterator[gradebox.Graded]:
         for item in items:
@@ -36,6 +44,7 @@ class Client:
                 error = gradebox.InvalidRequest("no such image", "image")
                 yield gradebox.Graded(item.key, error, ())
                 continue
+            self.programs += map(str, item.programs)
             results = [result(item.problem.id, index, str(program)) for index, program in enumerate(item.programs)]
             yield gradebox.Graded(item.key, None, tuple(results))
 
@@ -43,6 +52,8 @@ class Client:
 def result(id: str, index: int, program: str) -> gradebox.SubmissionResult:
     passed = "pass" in program
     verdict = gradebox.Verdict.PASSED if passed else gradebox.Verdict.WRONG_ANSWER
+    if "broken" in program:
+        verdict = gradebox.Verdict.ENGINE_ERROR
     test = gradebox.TestResult(verdict, gradebox.Seal.SEALED, 0.1, 0.2, 1)
     digest = hashlib.sha256(program.encode("utf-8", "surrogatepass")).hexdigest()
     return gradebox.SubmissionResult(index, id, digest, verdict, float(passed), (test,), STAMP)
@@ -55,6 +66,7 @@ class Work:
         self.folder = folder
         self.monkeypatch = monkeypatch
         self.labels = folder / "labels.jsonl"
+        self.slash = ""
         self.problems([{"id": "p", "tests": ["x"]}, {"id": "q", "tests": ["x"]}])
         self.programs(
             [
@@ -81,10 +93,10 @@ class Work:
         self.monkeypatch.setattr(command, "open_client", open_client)
         self.monkeypatch.setattr("signal.signal", lambda *args: None)
         files = [str(self.folder / "problems.jsonl"), str(self.folder / "programs.jsonl")]
-        return main(["grade", *files, "-o", str(self.labels), *flags])
+        return main(["grade", *files, "-o", f"{self.labels}{self.slash}", *flags])
 
     def rows(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.labels.read_text().splitlines()]
+        return [row for _, row in read_rows(self.labels)]
 
 
 @pytest.fixture

@@ -31,6 +31,13 @@ COMMANDS: tuple[Command, ...] = (
     Command("score", "score", "trainer"),
     Command("best-of-n", "best_of_n", "trainer"),
     Command("bench-rm", "bench_rm", "trainer"),
+    Command("train-rl", "train_rl", "trainer"),
+    Command("evaluate", "evaluate", "trainer"),
+    Command("select-hard", "select_hard", "data"),
+    Command("pairs", "pairs", "data"),
+    Command("report", "report", "data"),
+    Command("import", "import_", "data"),
+    Command("export", "export", "data"),
 )
 
 

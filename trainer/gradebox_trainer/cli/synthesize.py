@@ -38,6 +38,10 @@ def command(
     tests: Annotated[int, typer.Option(min=1, help="Tests to ask for.")] = 20,
     min_tests: Annotated[int, typer.Option(min=1, help="Problems with fewer clean tests are dropped.")] = 5,
     max_tests: Annotated[int, typer.Option(min=1, help="Tests of a problem, those of most answers first.")] = 20,
+    cpu_time: Annotated[
+        float | None,
+        typer.Option(min=0.05, help="CPU seconds of a test, as the problems' limit. Default: the engine's own (5)."),
+    ] = None,
     backend: options.Backend = "endpoint",
     endpoint: options.EndpointUrl = None,
     temperature: Annotated[float, typer.Option(min=0.0, help="0: greedy.")] = 0.7,
@@ -71,6 +75,7 @@ def command(
             tests=tests,
             min_tests=min_tests,
             max_tests=max_tests,
+            cpu_time_s=cpu_time,
             near_duplicate=near_duplicate,
             contamination_words=contamination_words,
         ),

@@ -210,7 +210,8 @@ class Filter:
                 counts["tests"] += 1
                 counts["kept_tests"] += kept
                 counts["redundant_tests"] += kept and judged["redundant"] is True
-                whys["tests"][why] += not kept
+                if not kept:
+                    whys["tests"][why] += 1
                 whys["flags"].update(judged["flags"])
                 text = test if isinstance(test, str) else json.dumps(test)
                 table.append(

@@ -98,13 +98,19 @@ def _exercise(question: str, entry_point: str, tests: tuple[str, ...]) -> Exerci
 
 
 def _asserts(code: str) -> list[str]:
-    """The asserts of a block at its left edge, in order. A block that is no Python as a whole is cut at them."""
+    """The asserts of a block, in order: those at its left edge, and those of `def test…` functions as pytest has them.
+
+    A block that is no Python as a whole is cut at its left edge.
+    """
     module = parse_python(code)
     if module is None:
         parts = re.split(r"^(?=\S)", code, flags=re.MULTILINE)
         return [part.strip() for part in parts if re.match(r"assert\b", part)]
-    return [
-        segment
-        for statement in module.body
-        if isinstance(statement, ast.Assert) and (segment := ast.get_source_segment(code, statement)) is not None
-    ]
+    statements: list[ast.stmt] = []
+    for statement in module.body:
+        if isinstance(statement, ast.FunctionDef) and statement.name.startswith("test"):
+            statements += statement.body
+        else:
+            statements.append(statement)
+    segments = (ast.get_source_segment(code, node) for node in statements if isinstance(node, ast.Assert))
+    return [segment for segment in segments if segment is not None]

@@ -21,7 +21,8 @@ from gradebox_trainer.synthesis.seeds import Seed, read_seeds
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The arguments of the command. `tests` are asked for in a prompt; `min_tests` and `max_tests` bound a problem."""
+    """The arguments of the command. `tests` are asked for in a prompt; `min_tests` and `max_tests` bound a problem,
+    `cpu_time_s` is written into its limits."""
 
     seeds: Path
     output: Path
@@ -30,6 +31,7 @@ class Options:
     tests: int
     min_tests: int
     max_tests: int
+    cpu_time_s: float | None
     near_duplicate: float
     contamination_words: int
 
@@ -133,7 +135,10 @@ class Synthesis:
                     dropped.append({"seed": seed.id, "what": "problem", "why": why, "detail": detail})
                     continue
                 self.outcome.tests += len(tests)
-                yield draft.to_row(id, tests, {"seed": seed.id, "model": self._model_name})
+                row = draft.to_row(id, tests, {"seed": seed.id, "model": self._model_name})
+                if self.options.cpu_time_s is not None:
+                    row["limits"] = {"cpu_time_s": self.options.cpu_time_s}
+                yield row
 
     def _exercises(self, seed: Seed, dropped: list[dict[str, str]]) -> Iterator[Exercise]:
         for number, answer in enumerate(self.answers.answers(self._request(seed))):
