@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
 from gradebox_trainer.rl.advantages import advantages
 from gradebox_trainer.rl.estimators import ESTIMATORS
 from gradebox_trainer.rl.losses import clipped_loss, kl_loss, log_ratio, token_weights
-from torch import Tensor
 
 PROMPTS, ANSWERS, TOKENS = 5, 4, 7
 COUNT = PROMPTS * ANSWERS
@@ -94,7 +95,7 @@ def by_openrlhf(openrlhf: Any, estimator: str, given: dict[str, Tensor], kl_coef
         rollout=SimpleNamespace(n_samples_per_prompt=ANSWERS),
         reward=SimpleNamespace(clip_range=None, overlong_buffer_len=None, stop_properly_penalty_coef=None),
     )
-    kind = next(
+    kind: Any = next(
         value
         for value in vars(maker).values()
         if isinstance(value, type) and "compute_advantages_and_returns" in vars(value)
@@ -183,7 +184,9 @@ def test_openrlhf_has_the_same_loss_and_kl(openrlhf: Any) -> None:
         torch.testing.assert_close(ours, theirs)
 
 
-@pytest.mark.parametrize(("loss_type", "estimator"), [("grpo", "grpo"), ("dr_grpo", "dr_grpo"), ("bnpo", "reinforce++")])
+@pytest.mark.parametrize(
+    ("loss_type", "estimator"), [("grpo", "grpo"), ("dr_grpo", "dr_grpo"), ("bnpo", "reinforce++")]
+)
 def test_trl_has_the_same_loss(loss_type: str, estimator: str) -> None:
     """GRPOTrainer's own loss, with its KL (k3), given the same log-probabilities."""
     from trl import GRPOTrainer

@@ -66,7 +66,7 @@ def evaluate(
     pending: list[Pending] = []
     for part in sampler.generate([task.prompt for task in tasks], count, sampling, seed):
         for group in part:
-            pending.append(grading.submit(tasks[len(groups)].problem, [answer.text for answer in group]))
+            pending.append(grading.submit(tasks[len(groups)], [answer.text for answer in group]))
             groups.append(group)
     scored, _ = grading.collect(pending)
     return Evaluation(step, tasks, groups, [scored[start : start + count] for start in range(0, len(scored), count)])

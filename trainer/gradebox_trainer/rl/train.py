@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from gradebox_command.errors import BadArgument, CommandError
-from gradebox_trainer.transformer.loading import Lora
 from gradebox_trainer.rl import figures
 from gradebox_trainer.rl.advantages import advantages, zero_variance_share
 from gradebox_trainer.rl.answers import Answer
@@ -40,6 +39,7 @@ from gradebox_trainer.training.checkpoint import checkpoints, load_state, publis
 from gradebox_trainer.training.distributed import Processes, shard
 from gradebox_trainer.training.metrics import Metrics
 from gradebox_trainer.training.optimizer import make_optimizer
+from gradebox_trainer.transformer.loading import Lora
 
 CHECKPOINTS = "checkpoints"
 SAMPLES = "samples.jsonl"
@@ -213,7 +213,7 @@ class RLTrainer:
         ):
             for group in part:
                 task = tasks[len(pending)]
-                pending.append(self.grading.submit(task.problem, [answer.text for answer in group]))
+                pending.append(self.grading.submit(task, [answer.text for answer in group]))
                 answers += group
         rollout_s = time.monotonic() - start_s
         owners = [task for task in tasks for _ in range(settings.answers_per_prompt)]

@@ -19,6 +19,7 @@ import torch
 
 from gradebox_command.errors import CommandError
 from gradebox_command.session import Engines, open_client
+from gradebox_trainer.rl.command import load_scorer
 from gradebox_trainer.rl.evaluation import Evaluation
 from gradebox_trainer.rl.figures import mean
 from gradebox_trainer.rl.grading import Grading
@@ -82,7 +83,7 @@ def learn(settings: RLSettings, folder: Path, seed: int, engines: Engines, *, re
         grading = Grading(client, settings.grading, kind=settings.reward.execution, format="plain")
         with grading:
             trainer = RLTrainer(
-                settings, model, tokenizer, tasks, held_out, grading, folder, here, scorer=_scorer(settings)
+                settings, model, tokenizer, tasks, held_out, grading, folder, here, scorer=load_scorer(settings)
             )
             begun = trainer.resume() if resume else 0
             metrics = Metrics(folder, settings.report_to, name=folder.name, config=settings.model_dump(), step=begun)
@@ -155,14 +156,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     draw({name: found["curve"] for name, found in runs.items()}, options.output / "curve.svg")
     print(f"{options.output / 'curve.svg'}")
     return 0 if all(found["after"] >= 2 * found["before"] for found in runs.values()) else 1
-
-
-def _scorer(settings: RLSettings) -> Any:
-    if settings.reward.model is None:
-        return None
-    from gradebox_trainer.reward.score import RewardModel
-
-    return RewardModel(settings.reward.model, precision=settings.precision).score
 
 
 def _bar(what: str) -> Callable[[int, int, float], None]:

@@ -18,7 +18,7 @@ HELD_OUT_TEMPLATES = 4  # one in so many
 HELD_OUT_PROBLEMS = 8
 ENTRY_POINT = "f"
 _NAMES: dict[Kind, str] = {"int": "a number", "list": "a list of numbers", "str": "a text"}
-_HASTE = 0.6  # scales the weights of slips
+_HASTE = 1.0  # scales the weights of slips
 _SWAPPED, _FORGOTTEN, _UNFINISHED = 0.03, 0.03, 0.03  # of a corpus's programs, beside the slips of steps
 
 
@@ -134,7 +134,7 @@ def _steps_of(kind: Kind) -> tuple[Step, ...]:
 def _problem(rng: random.Random) -> ToyProblem:
     kind: Kind = rng.choices(("int", "list", "str"), (3, 4, 3))[0]
     chain: list[tuple[Step, Any, str]] = []
-    for _ in range(rng.choices((1, 2, 3), (1, 4, 5))[0]):
+    for _ in range(rng.choices((1, 2, 3), (2, 6, 1))[0]):
         step = rng.choice([s for s in _steps_of(kind) if not chain or s is not chain[-1][0]])
         k = rng.choice(step.constants) if step.constants else None
         chain.append((step, k, rng.choice(step.phrases).format(k=k)))
