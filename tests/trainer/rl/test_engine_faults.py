@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import gradebox
 import pytest
 import torch
+from tests.e2e.serving import Server
+from tests.trainer.rl import tiny
+from tests.trainer.rl.conftest import TESTS
+
+import gradebox
 from gradebox_trainer.rl.grading import Grading
 from gradebox_trainer.rl.settings import GradingSettings
 from gradebox_trainer.rl.train import RLTrainer
 from gradebox_trainer.training.distributed import Processes
-from tests.e2e.serving import Server
-from tests.trainer.rl import tiny
-from tests.trainer.rl.conftest import TESTS
 
 type Fitted = Callable[[], tuple[Any, Any]]
 GOOD, BAD = "def f(x):\n    return x + 2\n", "def f(x):\n    return x\n"
@@ -65,9 +66,7 @@ def test_without_an_engine_answers_are_masked_and_nothing_is_learnt(
     ):
         model, tokenizer = fitted()
         tasks = tiny.tasks(TESTS, tokenizer)
-        run = RLTrainer(
-            settings, model, tokenizer, tasks, [], grading, tmp_path, Processes(0, 1, torch.device("cpu"))
-        )
+        run = RLTrainer(settings, model, tokenizer, tasks, [], grading, tmp_path, Processes(0, 1, torch.device("cpu")))
         run.train_step()
         before = {name: weight.detach().clone() for name, weight in run.model.named_parameters()}
         server.kill()

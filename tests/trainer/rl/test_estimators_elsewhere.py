@@ -1,4 +1,4 @@
-"""Our advantages and losses against those of OpenRLHF (REINFORCE++ by its authors), verl and TRL, on the same numbers."""
+"""Our advantages and losses against OpenRLHF's (REINFORCE++ by its authors), verl's and TRL's, on the same numbers."""
 
 import importlib
 import sys
@@ -16,6 +16,8 @@ from torch import Tensor
 from gradebox_trainer.rl.advantages import advantages
 from gradebox_trainer.rl.estimators import ESTIMATORS
 from gradebox_trainer.rl.losses import clipped_loss, kl_loss, log_ratio, token_weights
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # frameworks warn of each other
 
 PROMPTS, ANSWERS, TOKENS = 5, 4, 7
 COUNT = PROMPTS * ANSWERS

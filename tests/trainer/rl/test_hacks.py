@@ -10,15 +10,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import gradebox
 import pytest
 import torch
+from tests.trainer.rl import tiny
+
+import gradebox
 from gradebox_trainer.rl.grading import Clock, Grading, Pending, Scored
 from gradebox_trainer.rl.settings import GradingSettings
 from gradebox_trainer.rl.tasks import Task
 from gradebox_trainer.rl.train import RLTrainer
 from gradebox_trainer.training.distributed import Processes
-from tests.trainer.rl import tiny
 
 HACKS = {
     "early exit": "import os\ndef f(x):\n    os._exit(0)\n",
@@ -84,7 +85,7 @@ class NaiveGrading:
         scored = []
         for answer in answers:
             program = gradebox.extract_code(answer, entry_point="f")
-            passed = program is not None and naive_pass(program, tuple(task.problem.tests))  # type: ignore[arg-type]
+            passed = program is not None and naive_pass(program, tuple(map(str, task.problem.tests)))
             scored.append(Scored(program, float(passed)))
         future: Pending = Future()
         future.set_result((scored, begun_s, time.monotonic()))
@@ -127,9 +128,7 @@ def run(seeded: tuple[Any, Any], grading: Any, folder: Path) -> tuple[list[dict[
         answers_per_prompt=12, learning_rate=3e-3, max_answer_tokens=80, kl_coef=0.0, rollout_batch=48
     )
     tasks = tiny.tasks(TESTS, tokenizer)
-    trainer = RLTrainer(
-        settings, model, tokenizer, tasks, [], grading, folder, Processes(0, 1, torch.device("cpu"))
-    )
+    trainer = RLTrainer(settings, model, tokenizer, tasks, [], grading, folder, Processes(0, 1, torch.device("cpu")))
     figures = [trainer.train_step() for _ in range(STEPS)]
     return figures, texts(trainer, tasks)
 

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gradebox
 import pytest
 import torch
+from tests.trainer.rl import tiny
+from tests.trainer.rl.conftest import TESTS
+
+import gradebox
 from gradebox_trainer.rl.answers import Answer, pad, pieces
 from gradebox_trainer.rl.estimators import ESTIMATORS
 from gradebox_trainer.rl.grading import Grading
@@ -17,8 +20,6 @@ from gradebox_trainer.rl.settings import RLSettings
 from gradebox_trainer.rl.train import RLTrainer
 from gradebox_trainer.training.distributed import Processes
 from gradebox_trainer.training.metrics import Metrics, read_metrics
-from tests.trainer.rl import tiny
-from tests.trainer.rl.conftest import TESTS
 
 type Fitted = Callable[[], tuple[Any, Any]]
 ALONE = Processes(0, 1, torch.device("cpu"))

@@ -5,15 +5,15 @@ from itertools import combinations
 from typing import Any
 
 import pytest
+
+import gradebox
+from gradebox import EngineStamp, Seal, SubmissionResult, TestResult, Verdict
+from gradebox_command.errors import BadArgument, InputError
 from gradebox_trainer.rl.passk import pass_at_k
 from gradebox_trainer.rl.prompts import answer_text, has_format, prompt_ids
 from gradebox_trainer.rl.rewards import ScoreScale, execution_reward, mixed_reward
 from gradebox_trainer.rl.settings import RewardMix, read_settings, recipes
 from gradebox_trainer.rl.suites import asked, read_suite, suite_file
-
-import gradebox
-from gradebox import EngineStamp, Seal, SubmissionResult, TestResult, Verdict
-from gradebox_command.errors import BadArgument, InputError
 
 PASSED, WRONG, ENGINE = Verdict.PASSED, Verdict.WRONG_ANSWER, Verdict.ENGINE_ERROR
 
@@ -85,7 +85,10 @@ class Letters:
 
 def test_prompts() -> None:
     problem = {"question": "Why?"}
-    show = lambda format, template=None: "".join(map(chr, prompt_ids(problem, format, Letters(template))))  # noqa: E731
+
+    def show(format: str, template: str | None = None) -> str:
+        return "".join(map(chr, prompt_ids(problem, format, Letters(template))))
+
     assert show("plain") == "Why?"
     assert show("chat", "t") == "<user>Why?<assistant>"
     assert show("r1").endswith("User: Why?\nAssistant: <think>")
@@ -156,8 +159,8 @@ def test_one_setting_of_a_table_leaves_the_others(tmp_path: Any) -> None:
 def test_suites(tmp_path: Any) -> None:
     file = tmp_path / "humanevalplus.jsonl"
     file.write_text(
-        '{"task_id": "HumanEval/0", "prompt": "def f(x):\\n", "entry_point": "f", "canonical_solution": "    return x\\n"'
-        ', "test": "def check(candidate):\\n    assert candidate(1) == 1\\n"}\n'
+        '{"task_id": "HumanEval/0", "prompt": "def f(x):\\n", "entry_point": "f", '
+        '"canonical_solution": "    return x\\n", "test": "def check(candidate):\\n    assert candidate(1) == 1\\n"}\n'
     )
     rows = read_suite(suite_file("humaneval+", tmp_path))
     assert [(row["id"], row["tests"]) for row in rows] == [("HumanEval/0", ["assert f(1) == 1"])]

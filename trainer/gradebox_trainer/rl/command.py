@@ -4,7 +4,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ import torch
 from gradebox_command.errors import DONE, INTERRUPTED, BadArgument, CommandError
 from gradebox_command.session import Engines, open_client
 from gradebox_command.terminal import console, progress_bar
-from gradebox_trainer.rl.evaluation import Evaluation
 from gradebox_trainer.rl.grading import Grading
 from gradebox_trainer.rl.policy import load_policy, load_policy_tokenizer
 from gradebox_trainer.rl.prompts import chosen_format
@@ -23,7 +22,7 @@ from gradebox_trainer.rl.tasks import Task, make_tasks, read_problem_rows
 from gradebox_trainer.rl.train import CHECKPOINTS, RLTrainer, Scorer
 from gradebox_trainer.training.checkpoint import checkpoints
 from gradebox_trainer.training.distributed import Processes, processes
-from gradebox_trainer.training.metrics import Metrics
+from gradebox_trainer.training.metrics import Metrics, read_metrics
 
 FIGURES = "figures.json"
 """The run's evaluations and its settings."""
@@ -124,9 +123,9 @@ def _run(options: Options, trainer: RLTrainer, here: Processes, too_long: int) -
     try:
         if here.first:
             with progress_bar(options.settings.steps, step, "training") as advance:
-                evaluations = trainer.run(metrics, advance, stop)
+                trainer.run(metrics, advance, stop)
         else:
-            evaluations = trainer.run(None)
+            trainer.run(None)
     except KeyboardInterrupt:
         if here.first:
             found = checkpoints(options.output / CHECKPOINTS)
@@ -137,7 +136,7 @@ def _run(options: Options, trainer: RLTrainer, here: Processes, too_long: int) -
         if metrics is not None:
             metrics.close()
     if here.first:
-        _finish(options, evaluations, time.monotonic() - started_s, too_long)
+        _finish(options, time.monotonic() - started_s, too_long)
     return DONE
 
 
@@ -155,12 +154,13 @@ def stop_on_signal() -> Callable[[], bool]:
     return lambda: bool(came)
 
 
-def _finish(options: Options, evaluations: Sequence[Evaluation], seconds: float, too_long: int) -> None:
+def _finish(options: Options, seconds: float, too_long: int) -> None:
+    evaluations = evaluated(read_metrics(options.output))
     figures = {
         "steps": options.settings.steps,
         "seconds": round(seconds, 1),
         "prompts_too_long": too_long,
-        "evaluations": [{"step": one.step, **one.figures()} for one in evaluations],
+        "evaluations": evaluations,
         "settings": options.settings.model_dump(mode="json"),
     }
     (options.output / FIGURES).write_text(json.dumps(figures, indent=2) + "\n")
@@ -172,5 +172,14 @@ def _finish(options: Options, evaluations: Sequence[Evaluation], seconds: float,
     if too_long:
         out.print(f"{too_long:,} problems were left out: their prompts are too long")
     for one in evaluations:
-        shown = ", ".join(f"{name} {value:.3f}" for name, value in one.figures().items() if name.startswith("pass@"))
-        out.print(f"step {one.step}: {shown}")
+        shown = ", ".join(f"{name} {value:.3f}" for name, value in one.items() if name.startswith("pass@") and value)
+        out.print(f"step {one['step']}: {shown}")
+
+
+def evaluated(metrics: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The evaluations of a run, of earlier tries too, by step: `{"step", "pass@1", …}`."""
+    return [
+        {"step": row["step"]} | {name.removeprefix("eval/"): row[name] for name in row if name.startswith("eval/")}
+        for row in metrics
+        if "eval/pass@1" in row
+    ]
