@@ -20,7 +20,7 @@ print(sorted(os.listdir()))
 
 
 def test_files_go_in_and_come_out(engine: gradebox.Engine) -> None:
-    files = {"in/a.txt": "text", "b.bin": bytes(range(256))}
+    files: dict[str, str | bytes] = {"in/a.txt": "text", "b.bin": bytes(range(256))}
     result = engine.run(COPY, files=files, fetch=["out/c.txt", "not-there"])
     assert (result.verdict, result.stdout) == (Verdict.PASSED, b"['b.bin', 'in', 'out']\n")
     assert dict(result.files) == {"out/c.txt": b"text" + bytes(range(256)).hex().encode()}

@@ -5,6 +5,7 @@ import pytest
 from gradebox_engine.convert import InvalidSuite, check_files
 from gradebox_engine.limits import Ceilings, Limits
 from gradebox_engine.suites import Image, Images, Suites
+from gradebox_engine.work import SuiteEntry
 from gradebox_proto.v1 import grading_pb2 as wire
 from gradebox_proto.v1 import routing_pb2 as routed
 
@@ -49,7 +50,7 @@ def test_what_is_not_there(image: str, language: str, field: str, said: str) -> 
     assert (caught.value.field, said in caught.value.message) == (f"suite.{field}", True), caught.value
 
 
-def entry_of(suite: wire.Suite) -> tuple[wire.Suite, object]:
+def entry_of(suite: wire.Suite) -> tuple[wire.Suite, SuiteEntry]:
     entry = Suites(IMAGES, Ceilings()).find(routed.RoutedGradeRequest(suite=suite.SerializeToString()))
     return wire.Suite.FromString(entry.data), entry
 
