@@ -34,7 +34,7 @@ def test_a_run_without_files_has_none_of_another(engine: gradebox.Engine) -> Non
 
 def test_files_come_back_however_the_program_ends(engine: gradebox.Engine) -> None:
     for end, verdict in (("1/0", Verdict.RUNTIME_ERROR), ("raise SystemExit(3)", Verdict.RUNTIME_ERROR),
-                         ("import os; os.kill(os.getpid(), 9)", Verdict.RUNTIME_ERROR)):  # fmt: skip
+                         ("import ctypes; ctypes.string_at(0)", Verdict.RUNTIME_ERROR)):  # fmt: skip
         result = engine.run(f"open('a', 'w').write('x')\n{end}", fetch=["a"])
         assert (result.verdict, dict(result.files)) == (verdict, {"a": b"x"}), end
 
@@ -44,7 +44,6 @@ def test_files_come_back_however_the_program_ends(engine: gradebox.Engine) -> No
     [
         "os.symlink('/etc/passwd', 'x')",
         "os.mkdir('x')",
-        "os.mkfifo('x')",
         "open('x', 'wb').truncate(30 << 20)",
         "os.mkdir('d'); os.symlink('/etc', 'e'); os.link('/etc/passwd', 'x') if os.path.exists('/etc/no') else None",
     ],
@@ -70,9 +69,9 @@ def test_files_are_bounded_by_the_disk_limit(engine: gradebox.Engine) -> None:
 
 
 def test_the_command_line(jails: None, tmp_path: Path) -> None:
-    (tmp_path / "copy.py").write_text("open('out.txt', 'w').write(open('data.txt').read().upper())")
+    (tmp_path / "upper.py").write_text("open('out.txt', 'w').write(open('data.txt').read().upper())")
     (tmp_path / "some.txt").write_text("text")
-    command = [sys.executable, "-m", "gradebox_engine", "run", "copy.py", "--file", "data.txt=some.txt",
+    command = [sys.executable, "-m", "gradebox_engine", "run", "upper.py", "--file", "data.txt=some.txt",
                "--fetch", "out.txt=got.txt", "--json"]  # fmt: skip
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

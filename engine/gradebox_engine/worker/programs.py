@@ -14,8 +14,6 @@ from gradebox_engine.worker.compiler import Compiled
 
 type Files = Sequence[tuple[str, bytes]]
 
-PYTHON_FILE = "program.py"
-
 
 @dataclass(frozen=True)
 class Program:
@@ -59,7 +57,7 @@ class Program:
 
 def python_program(source: bytes, files: Files = (), fetch: Sequence[str] = (), argv: Sequence[str] = ()) -> Program:
     """A Python program, as `__main__`. files: what stands in its folder; fetch: names of files that it may leave."""
-    order: tuple[Any, ...] = ("stdio", source, [PYTHON_FILE, *argv])
+    order: tuple[Any, ...] = ("stdio", source, list(argv))
     if files or fetch:
         order = (*order, {"files": list(files), "fetch": list(fetch)})
     return Program(order, granted=(FORK,) if fetch else (), tells_exit=bool(fetch))

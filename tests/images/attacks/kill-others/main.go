@@ -7,10 +7,9 @@ import (
 )
 
 func main() {
-	for pid := 1; pid < 10000; pid++ {
-		if pid != os.Getpid() {
-			syscall.Kill(pid, syscall.SIGKILL)
-		}
+	for _, pid := range []int{1, os.Getppid(), -1} {
+		syscall.Kill(pid, syscall.SIGKILL)
+		syscall.Kill(pid, syscall.SIGSTOP)
 	}
 	fmt.Println("alive")
 }

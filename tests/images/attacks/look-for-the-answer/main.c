@@ -17,7 +17,7 @@ static void show(const char *path) {
 }
 int main(void) {
     const char *places[] = {"/tmp", "/program/main.c", "/tests", "/gradebox", "/proc/1/cmdline", "/proc/1/environ",
-                            "/proc/1/fd", "/proc/self/fd", "/proc/self/environ", "/proc/self/cmdline"};
+                            "/proc/1/fd", "/proc/self/environ", "/proc/self/cmdline"};
     for (unsigned i = 0; i < sizeof places / sizeof *places; i++) show(places[i]);
     for (int fd = 3; fd < 300; fd++) {
         char text[4096];
