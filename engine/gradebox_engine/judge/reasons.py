@@ -74,6 +74,9 @@ def _reason(node: ast.AST, modules: dict[str, str], program: frozenset[str]) -> 
     match node:
         case ast.Attribute(attr=attr) if attr in _INTERNALS:
             return f"looks at {attr}"
+        # Of a column: equal to a string or a class by its own word only.
+        case ast.Attribute(attr="dtypes") | ast.Attribute(value=ast.Subscript() | ast.Call(), attr="dtype"):
+            return "looks at a dtype"
         case ast.Attribute(value=ast.Compare()) | ast.Subscript(slice=ast.Compare()):
             return "asks more of a comparison than true or false"
         case ast.Attribute() if _path(node, modules) in _STATE:
