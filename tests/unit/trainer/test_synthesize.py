@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +192,7 @@ def test_programs_of_several_generators_in_one_file(tmp_path: Path, capsys: pyte
         assert server.seen.answers == 6 + 4 + 2
 
     assert (summary["programs"], summary["without_code"], summary["problems"]) == (5, 1, 2)
-    rows: list[Mapping[str, Any]] = read(output)
+    rows = read(output)
     assert [(row["generator"], row["id"], len(row["programs"])) for row in rows] == [
         ("second", "a", 2), ("second", "b", 1), ("one", "a", 4), ("one", "b", 2),
     ]  # fmt: skip
