@@ -8,7 +8,6 @@ import argparse
 import os
 import sys
 
-
 PATIENT = {  # a loaded machine starts nodes slowly, and answers late
     "RAY_agent_register_timeout_ms": "200000",
     "RAY_raylet_start_wait_time_s": "200",
