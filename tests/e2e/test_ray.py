@@ -40,8 +40,9 @@ def cluster(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
             text=True,
         )
     yield started
-    assert started.stdin is not None
+    assert started.stdin is not None and started.stdout is not None
     started.stdin.close()
+    started.stdout.close()
     try:
         started.wait(60)
     except subprocess.TimeoutExpired:
