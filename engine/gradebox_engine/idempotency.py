@@ -1,10 +1,11 @@
 """Keyed requests: what one is doing, and what it has got, is kept a while, so that its repetition is no second run.
 
-A request with an idempotency key is kept from when all of it is submitted. Its results are recorded here
-on their way to the call that asked. When that call is gone, the request runs on as an orphan, for grace_s
-(the engine's `lost_calls_s`) and no longer than the call's own deadline; when it is finished, its results
-stay for as long, since nobody knows whether they arrived. A call that brings the same request with the same key joins: it gets what is
-there and what comes. Where the caller says that nobody waits any more, all this ends at once.
+A request with an idempotency key is kept from when all of it is submitted. Its results are recorded here on
+their way to the call that asked. When that call is gone, the request runs on as an orphan, for grace_s (the
+engine's `lost_calls_s`) and no longer than the call's own deadline; when it is finished, its results stay
+for as long, since nobody knows whether they arrived. A call that brings the same request with the same key
+joins: it gets what is there and what comes. Where the caller says that nobody waits any more, all this ends
+at once.
 
 Bounds: what is recorded, of all requests together, and their number; the oldest finished ones go first, and
 where that is not enough, what is just recorded is kept no longer: the call that asks gets it all the same.

@@ -80,7 +80,9 @@ class Images:
             found = next((one for one in self.offered if image in (one.name, one.full_name)), None)
             if found is None:
                 raise InvalidSuite(f"{field}image", self._no_image(image))
-            language = language or (PYTHON if PYTHON in found.languages else found.languages[0])
+            language = language or next(
+                (one for one in (PYTHON, found.name) if one in found.languages), found.languages[0]
+            )
             if language not in found.languages:
                 have = ", ".join(found.languages)
                 raise InvalidSuite(f"{field}language", f"{language!r} is not in image {found.name}, which has {have}")
@@ -101,7 +103,8 @@ class Images:
     def _no_language(self, language: str) -> str:
         for name, languages in self._unbuilt.items():
             if language in languages:
-                return f"{language!r} needs image {name}, which is not built, or not served; {build_command(name)}"
+                command = build_command(name)
+                return f"{language!r} needs image {name}, which is not built, or not served; build it with: {command}"
         have = ", ".join(dict.fromkeys(each for one in self.offered for each in one.languages))
         return f"{language!r} is not offered; there is {have}"
 

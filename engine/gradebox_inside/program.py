@@ -80,9 +80,9 @@ def _with_files(source: bytes, argv: list[str], options: dict[str, Any], worker:
     supervise.put_files("/tmp", options["files"])
     if not options["fetch"]:
         return _whole(source, argv, worker)
-    status, _ = supervise.fork_and_wait(partial(_whole, source, argv, worker))
+    status, peak_bytes = supervise.fork_and_wait(partial(_whole, source, argv, worker))
     supervise.send_fetched(options["fetch"], worker.send)
-    worker.send(encode(("exited", status, 0)))
+    worker.send(encode(("exited", status, peak_bytes)))
     return 0
 
 

@@ -10,7 +10,7 @@ Pure functions of integers: no torch here.
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -116,7 +116,7 @@ class Pack:
     branch: Tokens
     reads: Tokens
     keys: tuple[tuple[int, int], ...]
-    segments: tuple[tuple[int, ...], ...] = field(default=())
+    segments: tuple[tuple[int, ...], ...]
 
     @property
     def size(self) -> int:
@@ -151,11 +151,18 @@ def pack(trees: Sequence[Tree], *, pad_to_multiple_of: int = 1, pad_id: int = 0)
         tree_numbers.append(np.full(padding, -1))
         branch_numbers.append(np.zeros(padding, np.int64))
     return Pack(
-        *(np.concatenate(parts).astype(np.int64) for parts in (ids, positions, tree_numbers, branch_numbers)),
-        np.array(reads, np.int64),
-        tuple(keys),
-        tuple((len(tree.prompt), *map(len, tree.branches)) for tree in trees),
+        input_ids=_joined(ids),
+        position_ids=_joined(positions),
+        tree=_joined(tree_numbers),
+        branch=_joined(branch_numbers),
+        reads=np.array(reads, np.int64),
+        keys=tuple(keys),
+        segments=tuple((len(tree.prompt), *map(len, tree.branches)) for tree in trees),
     )
+
+
+def _joined(parts: Sequence[Tokens]) -> Tokens:
+    return np.concatenate(parts).astype(np.int64)
 
 
 def visible(pack: Pack) -> npt.NDArray[np.bool_]:

@@ -137,9 +137,10 @@ def _compile(
         process.finish() if fault is None else process.end()
     if fault is None and oom.fired():
         fault = Fault(Verdict.COMPILE_ERROR, f"used more than {limits.memory_bytes} bytes of memory")
-    if fault is not None:
-        return Fault(Verdict.COMPILE_ERROR, f"the compiler {fault.message}")
     said = _said(process)
+    if fault is not None:
+        text = f"the compiler {fault.message}" + (f"; it said: {said}" if said else "")
+        return Fault(Verdict.COMPILE_ERROR, shorten(text, MAX_MESSAGE_CHARS))
     if left.status != 0:
         return Fault(Verdict.COMPILE_ERROR, said or f"the compiler ended with {_ending(left.status)}")
     return Compiled(key, tuple(left.files.items()), name, main_class, run, said)

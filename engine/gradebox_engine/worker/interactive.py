@@ -32,6 +32,7 @@ from gradebox_engine.worker.stdio import Ran, Running
 from gradebox_engine.worker.watch import Fault, OomWatch
 
 _LONGEST_WAIT_S = 0.05
+_DEADLOCK = "program and judge program waited for each other: the program sleeps, or has not flushed what it wrote"
 _READ, _WRITE = b"0", b"1"  # numbers of the calls, as /proc/PID/syscall has them on x86-64
 _ON_ARM = {"aarch64": (b"63", b"64")}
 
@@ -141,10 +142,10 @@ class _Talk:
                 if blames_judge:
                     return ran, Fault(Verdict.ENGINE_ERROR, "the judge program neither answered nor read in time")
                 if ended[0] is not None and judged is None:  # it broke a limit: the judge has nothing to wait for
-                    return ran, ended[0]
+                    return ran, Fault(Verdict.TIME_LIMIT, _DEADLOCK) if _timed_out(ended[0]) else ended[0]
             if judged is None and (ended := self._look(self._judging)) is not None:
                 if _timed_out(ended[0]) and ran is None and _waits_for_other(self._judging.process):
-                    fault = Fault(Verdict.TIME_LIMIT, "the judge program waited in vain for what the program writes")
+                    fault = Fault(Verdict.TIME_LIMIT, _DEADLOCK)
                     return self._running.end(fault), fault
                 judged = self._judging.end(ended[0])
                 self._to_program.end()

@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
+
 from gradebox_trainer.rl.advantages import advantages, shape_rewards, whiten, zero_variance_share
 from gradebox_trainer.rl.estimators import ESTIMATORS
-from torch import Tensor
 
 NAN = math.nan
 MASK = torch.tensor([[1, 1, 1], [1, 0, 0], [1, 1, 0], [1, 1, 1]])
@@ -72,9 +73,8 @@ def test_a_missing_reward_counts_nowhere(name: str) -> None:
     kl = torch.full((6, 2), 0.3)
     kl[2] = NAN
     kept = torch.tensor([0, 1, 3, 4, 5])
-    how = {"kl_coef": 0.2}
-    with_it = advantages(rewards, mask, groups, ESTIMATORS[name], kl=kl, **how)
-    without = advantages(rewards[kept], mask[kept], groups[kept], ESTIMATORS[name], kl=kl[kept], **how)
+    with_it = advantages(rewards, mask, groups, ESTIMATORS[name], kl=kl, kl_coef=0.2)
+    without = advantages(rewards[kept], mask[kept], groups[kept], ESTIMATORS[name], kl=kl[kept], kl_coef=0.2)
     torch.testing.assert_close(with_it[kept], without)
     assert with_it[2].eq(0).all()
 

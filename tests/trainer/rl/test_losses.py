@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from gradebox_trainer.rl.estimators import Mean
 from gradebox_trainer.rl.losses import clipped_loss, kl_loss, log_ratio, token_weights
 

@@ -133,6 +133,9 @@ def test_every_image_of_ours_is_whole(name: str) -> None:
     if recipe.node_modules:
         assert len(load_lock(NODE_MODULES, folder, "amd64")) == len(recipe.node_modules)
     assert "/opt/python" in (folder / "Containerfile").read_text()
+    containerfile = (folder / "Containerfile").read_text()
+    for step in (*recipe.remove, *recipe.links, *recipe.links.values(), *([recipe.prepare] if recipe.prepare else [])):
+        assert step in containerfile
     for lock in folder.glob("*.lock"):
         assert "://" not in lock.read_text()  # names and hashes, no hosts
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,7 @@ def test_an_interrupted_run_keeps_its_answers_and_goes_on(tmp_path: Path) -> Non
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         wait_for(lambda: kept.exists() and kept.read_bytes().count(b"\n") >= 3)
         os.kill(process.pid, signal.SIGINT)
-        said = process.communicate(timeout=30)[1]
+        said = process.communicate(timeout=180)[1]
         assert process.returncode == 130
         assert "30 answers are kept; the same command goes on" in said
         assert not output.exists()
@@ -161,7 +161,7 @@ def test_an_interrupted_run_keeps_its_answers_and_goes_on(tmp_path: Path) -> Non
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -192,7 +192,7 @@ def test_programs_of_several_generators_in_one_file(tmp_path: Path, capsys: pyte
         assert server.seen.answers == 6 + 4 + 2
 
     assert (summary["programs"], summary["without_code"], summary["problems"]) == (5, 1, 2)
-    rows: list[Mapping[str, Any]] = read(output)
+    rows = read(output)
     assert [(row["generator"], row["id"], len(row["programs"])) for row in rows] == [
         ("second", "a", 2), ("second", "b", 1), ("one", "a", 4), ("one", "b", 2),
     ]  # fmt: skip

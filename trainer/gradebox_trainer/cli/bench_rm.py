@@ -14,9 +14,7 @@ def command(
     rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds; medians are shown.")] = 3,
     token_budget: Annotated[int, typer.Option(min=1024, help="Tokens of one forward pass.")] = 16_384,
     compile: Annotated[bool, typer.Option("--compile", help="Compile the layers of our ways (torch.compile).")] = False,
-    only: Annotated[
-        list[str] | None, typer.Option(metavar="WAY", help="Only this way of the table, or these.")
-    ] = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="WAY", help="Only this way of the table, or these.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")] = False,
 ) -> int:
     """Measure training steps of a reward model against TRL's RewardTrainer, a gain at a time, at AceCodePair's shape.

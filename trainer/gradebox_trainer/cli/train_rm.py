@@ -42,7 +42,9 @@ def command(
             metavar="FILE", help="Pairs or labels of other problems to validate on. Default: some of the problems."
         ),
     ] = None,
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings, TOML; flags go over it.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Settings, TOML, or a recipe (rm-paper-7b…); flags go over it.")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="One setting of the file, such as lora.rank=8. Repeatable."),
@@ -52,7 +54,7 @@ def command(
 ) -> int:
     """Train a reward model: all pairs of a problem in one Bradley-Terry loss, its prompt and programs computed once.
 
-    On several devices: `torchrun --nproc-per-node 8 --no-python gradebox train-rm …` (or accelerate launch --no_python).
+    On several devices: `torchrun --nproc-per-node 8 --no-python gradebox train-rm …`; accelerate launch does, too.
     """
     from gradebox_trainer.reward import command as implementation
     from gradebox_trainer.reward.settings import read_settings, set_values

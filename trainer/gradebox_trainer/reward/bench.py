@@ -75,7 +75,10 @@ def bench(options: Options) -> int:
     lines, rate, groups = measure(options)
     result = {
         "model": options.model,
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads",
+        "device": torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else f"CPU, {torch.get_num_threads()} threads",
+        "seconds": "of the clock" if torch.cuda.is_available() else "of CPU time, all threads",
         "matrix_flops_s": rate,
         "pairs_a_step": sum(len(group.weight) for group in groups),
         "tree_tokens_a_step": sum(group.tree.size for group in groups),
@@ -190,19 +193,15 @@ def _attention_flops(options: Options) -> float:
 
 
 def matrix_rate(device: torch.device) -> float:
-    """Floating-point operations a second of a large matrix product, the best of a few, in the type that is trained in."""
-    import time
-
+    """Operations a second of a large matrix product, the best of a few, in the type that is trained in."""
     size = 8192 if device.type == "cuda" else 1024
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     best = 0.0
     for _ in range(8):
-        bench_ways.wait()
-        started = time.perf_counter()
+        started = bench_ways.now()
         left @ right
-        bench_ways.wait()
-        best = max(best, 2 * size**3 / (time.perf_counter() - started))
+        best = max(best, 2 * size**3 / (bench_ways.now() - started))
     return best
 
 
@@ -213,7 +212,7 @@ def _show(result: dict[str, Any], lines: Sequence[Line]) -> None:
     out.print(
         f"{result['model']} on {result['device']}: {result['pairs_a_step']} pairs a step, "
         f"{result['tree_tokens_a_step']:,} tokens as trees, {result['pair_tokens_a_step']:,} as pairs; matrix product "
-        f"{result['matrix_flops_s'] / 1e12:.3g} TFLOP/s"
+        f"{result['matrix_flops_s'] / 1e12:.3g} TFLOP/s; seconds {result['seconds']}"
     )
     columns = ("pairs/s", "of TRL", "computed tokens/s", "tokens a step", "MFU", "peak memory")
     table = Table("way", *columns)
@@ -225,4 +224,3 @@ def _show(result: dict[str, Any], lines: Sequence[Line]) -> None:
             f"{line.computed:,}", f"{line.mfu:.1%}", peak,
         )  # fmt: skip
     out.print(table)
-

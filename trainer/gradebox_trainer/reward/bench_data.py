@@ -45,6 +45,4 @@ def random_groups(count: int, vocabulary: int, shape: Shape, *, seed: int = 0) -
 
 def pair_tokens(groups: Sequence[EncodedGroup]) -> int:
     """Tokens of all pairs, each side with its prompt, without padding."""
-    return sum(
-        len(ids) for group in groups for pair in range(len(group.weight)) for ids in group.pair_ids(pair)
-    )
+    return sum(len(ids) for group in groups for pair in range(len(group.weight)) for ids in group.pair_ids(pair))

@@ -83,9 +83,7 @@ def _index(group: EncodedGroup, device: torch.device) -> PairIndex:
     return PairIndex(*(torch.from_numpy(values).to(device) for values in (group.better, group.worse, group.weight)))
 
 
-def timed_steps(
-    model: nn.Module, backward: Backward, steps: Sequence[Sequence[EncodedGroup]]
-) -> tuple[float, int]:
+def timed_steps(model: nn.Module, backward: Backward, steps: Sequence[Sequence[EncodedGroup]]) -> tuple[float, int]:
     """(seconds, tokens computed) of optimiser steps on the given groups, after one step that is not counted."""
     optimizer = make_optimizer(model, learning_rate=1e-5, weight_decay=0.0)
 
@@ -97,11 +95,9 @@ def timed_steps(
         return computed
 
     step(steps[0])
-    wait()
-    started = time.perf_counter()
+    started = now()
     computed = sum(step(groups) for groups in steps)
-    wait()
-    return time.perf_counter() - started, computed
+    return now() - started, computed
 
 
 def trl_steps(model: Any, steps: Sequence[Sequence[EncodedGroup]], *, pairs_at_once: int) -> tuple[float, int]:
@@ -127,10 +123,9 @@ def trl_steps(model: Any, steps: Sequence[Sequence[EncodedGroup]], *, pairs_at_o
     pairs_a_step = sum(len(group.weight) for group in steps[0])
     times: list[float] = []
 
-    class Clock(TrainerCallback):  # type: ignore[misc]
+    class Clock(TrainerCallback):
         def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-            wait()
-            times.append(time.perf_counter())
+            times.append(now())
 
     with tempfile.TemporaryDirectory() as folder:
         arguments = RewardConfig(
@@ -159,13 +154,21 @@ def trl_steps(model: Any, steps: Sequence[Sequence[EncodedGroup]], *, pairs_at_o
         )
         trainer.train()
     longest = [
-        2 * max(len(rows[i][side]) for i in range(start, start + pairs_at_once) for side in ("chosen_ids", "rejected_ids"))
+        2
+        * max(
+            len(rows[i][side]) for i in range(start, start + pairs_at_once) for side in ("chosen_ids", "rejected_ids")
+        )
         for start in range(pairs_a_step, len(rows), pairs_at_once)
     ]
     return times[-1] - times[0], pairs_at_once * sum(longest)
 
 
-def wait() -> None:
-    """Until the device has done what it was given."""
+def now() -> float:
+    """Seconds: of the clock when the GPU has done what it was given; without one, of this process on a CPU.
+
+    CPU time is what a step costs whatever else the machine does; with one thread it is the time on an idle one.
+    """
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+        return time.perf_counter()
+    return time.process_time()

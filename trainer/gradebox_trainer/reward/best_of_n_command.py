@@ -80,7 +80,9 @@ def read_values(labels: Path, measure: Measure) -> dict[tuple[str, str], float |
     for line, row in read_rows(labels):
         for field in ("id", "program_sha256", "verdict"):
             if not isinstance(row.get(field), str):
-                raise InputError(labels, line, field, "missing: not a label" if field not in row else "must be a string")
+                raise InputError(
+                    labels, line, field, "missing: not a label" if field not in row else "must be a string"
+                )
         rate = row.get("pass_rate")
         if rate is not None and not isinstance(rate, int | float):
             raise InputError(labels, line, "pass_rate", f"must be a number or null, is {json_kind(rate)}")
@@ -89,9 +91,7 @@ def read_values(labels: Path, measure: Measure) -> dict[tuple[str, str], float |
     return values
 
 
-def _join(
-    scores: Path, labels: Path, values: Mapping[tuple[str, str], float | None]
-) -> dict[str, list[Samples]]:
+def _join(scores: Path, labels: Path, values: Mapping[tuple[str, str], float | None]) -> dict[str, list[Samples]]:
     """Samples of each problem by generator, and of all together."""
     found: dict[str, dict[str, list[tuple[float, float]]]] = {ALL: defaultdict(list)}
     for line, row in read_rows(scores):

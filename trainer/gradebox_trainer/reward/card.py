@@ -39,7 +39,8 @@ def write(path: Path, figures: Mapping[str, Any]) -> None:
     rows = {
         "training pairs": f"{figures['pairs']:,} of {figures['problems']:,} problems",
         "optimiser steps": f"{figures['steps']:,}, {settings['questions_per_step']} problems each",
-        "weights": f"{figures['parameters']:,}, {settings['precision']}" + (", LoRA merged" if settings["lora"] else ""),
+        "weights": f"{figures['parameters']:,}, {settings['precision']}"
+        + (", LoRA merged" if settings["lora"] else ""),
         "learning rate": f"{settings['learning_rate']:g}, cosine, warm-up {settings['warmup']:g}",
         "longest input": f"{settings['max_length']:,} tokens",
     }
@@ -57,5 +58,8 @@ def write(path: Path, figures: Mapping[str, Any]) -> None:
     )
     base = f"base_model: {settings['model']}\n" if settings["model"] and "/" in settings["model"][1:] else ""
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    path.write_text(_CARD.format(base=base if not settings["model"] or not Path(settings["model"]).exists() else "",
-                                 usage=usage, rows=table))
+    path.write_text(
+        _CARD.format(
+            base=base if not settings["model"] or not Path(settings["model"]).exists() else "", usage=usage, rows=table
+        )
+    )

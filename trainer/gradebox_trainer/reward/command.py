@@ -13,16 +13,16 @@ import torch
 
 from gradebox_command.errors import DONE, INTERRUPTED, BadArgument, CommandError
 from gradebox_command.terminal import console, progress_bar
-from gradebox_trainer.transformer import loading
-from gradebox_trainer.reward import card
+from gradebox_trainer.reward import card, report
 from gradebox_trainer.reward.encode import EncodedGroup, Encoder, encode_groups
 from gradebox_trainer.reward.groups import Group, split_by_problem
 from gradebox_trainer.reward.read import read_groups
 from gradebox_trainer.reward.settings import RewardSettings
 from gradebox_trainer.reward.train import CHECKPOINTS, Data, Outcome, RewardTrainer
-from gradebox_trainer.training.checkpoint import checkpoints
+from gradebox_trainer.training.checkpoint import checkpoints, saving
 from gradebox_trainer.training.distributed import Processes, processes
-from gradebox_trainer.training.metrics import Metrics
+from gradebox_trainer.training.metrics import Metrics, read_metrics
+from gradebox_trainer.transformer import loading
 
 FIGURES = "figures.json"
 """The run's final figures."""
@@ -59,6 +59,7 @@ def train_rm(options: Options) -> int:
     except OSError as error:
         raise CommandError(f"{folder}: {error.strerror}") from None
     train, validation = read_both(options)
+    loading.hide_progress()
     with processes() as here:
         tokenizer, model = _model(options.settings)
         data = _encode(options.settings, tokenizer, train, validation)
@@ -70,7 +71,9 @@ def train_rm(options: Options) -> int:
         except KeyboardInterrupt:
             if here.first:
                 found = checkpoints(folder / CHECKPOINTS)
-                kept = f"step {found[-1][0]} of {trainer.steps} is kept; --resume goes on" if found else "nothing is kept"
+                kept = (
+                    f"step {found[-1][0]} of {trainer.steps} is kept; --resume goes on" if found else "nothing is kept"
+                )
                 print(f"gradebox: interrupted: {kept}", file=sys.stderr)
             return INTERRUPTED
         if here.first:
@@ -159,25 +162,40 @@ def _finish(options: Options, trainer: RewardTrainer, outcome: Outcome, seconds:
         "tokens_per_epoch": sum(group.tree.size for group in data.train),
         "programs_too_long": data.dropped,
         "validation": outcome.validation.figures() if outcome.validation else None,
+        "chat": trainer.tokenizer.chat_template is not None,
         "settings": options.settings.model_dump(mode="json"),
     }
-    folder = options.output
-    (folder / FIGURES).write_text(json.dumps(figures, indent=2) + "\n")
-    encoding = {"prompt_template": options.settings.prompt_template, "max_length": options.settings.max_length}
-    (folder / ENCODING).write_text(json.dumps(encoding) + "\n")
-    card.write(folder / "README.md", figures)
+    with saving(options.output / CHECKPOINTS):
+        _write(options, trainer, outcome, figures)
     if options.as_json:
         print(json.dumps(figures))
         return
     out = console()
-    out.print(f"{folder}: {outcome.steps:,} steps, {figures['pairs']:,} pairs of {figures['problems']:,} problems")
+    out.print(
+        f"{options.output}: {outcome.steps:,} steps, {figures['pairs']:,} pairs of {figures['problems']:,} problems"
+    )
     if data.dropped:
         out.print(f"{data.dropped:,} programs were left out: too long")
     if (held_out := outcome.validation) is not None:
         out.print(
             f"held out: {held_out.problems:,} problems, {held_out.pairs:,} pairs: accuracy {held_out.accuracy:.3f}; "
             f"by problem {held_out.problem_accuracy:.3f} [{held_out.low:.3f}, {held_out.high:.3f}]; "
-            f"margin {held_out.margin:.3f}, loss {held_out.loss:.3f}"
+            f"margin {held_out.margin:.3f}, loss {held_out.loss:.3f}; see {options.output / 'report.html'}"
         )
 
 
+def _write(options: Options, trainer: RewardTrainer, outcome: Outcome, figures: dict[str, Any]) -> None:
+    folder = options.output
+    (folder / FIGURES).write_text(json.dumps(figures, indent=2) + "\n")
+    encoding = {"prompt_template": options.settings.prompt_template, "max_length": options.settings.max_length}
+    (folder / ENCODING).write_text(json.dumps(encoding) + "\n")
+    card.write(folder / "README.md", figures)
+    if outcome.scores:
+        report.write(
+            folder / "report.html",
+            figures,
+            read_metrics(folder),
+            trainer.data.validation,
+            outcome.scores,
+            trainer.tokenizer,
+        )

@@ -24,6 +24,7 @@ class EncodedGroup:
     Attributes:
         better, worse: [P] (int64).
         weight: [P] (float32).
+        pass_rates: of each branch; None where the data does not say.
     """
 
     id: str
@@ -31,6 +32,7 @@ class EncodedGroup:
     better: Tokens
     worse: Tokens
     weight: npt.NDArray[np.float32]
+    pass_rates: tuple[float | None, ...] = ()
 
     @property
     def total_weight(self) -> float:
@@ -40,7 +42,7 @@ class EncodedGroup:
     def pair_ids(self, pair: int) -> tuple[list[int], list[int]]:
         """The tokens of a pair as they stand alone: prompt and better, prompt and worse (TRL's chosen_ids…)."""
         better, worse = (self.tree.branches[places[pair]] for places in (self.better, self.worse))
-        return [*self.tree.prompt, *better], [*self.tree.prompt, *worse]  # type: ignore[list-item]
+        return [*self.tree.prompt, *better], [*self.tree.prompt, *worse]
 
 
 class Encoder:
@@ -143,6 +145,7 @@ def some_programs(group: EncodedGroup, count: int, random: Random) -> EncodedGro
         np.array([number[int(group.better[i])] for i in pairs], np.int64),
         np.array([number[int(group.worse[i])] for i in pairs], np.int64),
         weight * np.float32(group.total_weight / float(weight.sum())),
+        tuple(group.pass_rates[i] for i in places) if group.pass_rates else (),
     )
 
 
@@ -160,4 +163,5 @@ def _encoded(group: Group, tree: Tree, kept: list[int], weights: str) -> Encoded
         np.array([place[pair.better] for pair in pairs], np.int64),
         np.array([place[pair.worse] for pair in pairs], np.int64),
         weight,
+        tuple(group.pass_rates[i] for i in kept),
     )

@@ -5,6 +5,7 @@ the loss with respect to each score; then part by part with one (see `loss.score
 numbers both times, so this is exact, too.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,12 +14,12 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 from torch.nn.utils.rnn import pad_sequence
 
-from gradebox_trainer.transformer.scorer import TreeScorer
-from gradebox_trainer.transformer.scoring import Scores, pack_for, score_trees
 from gradebox_trainer.packing import Tree, first_fit, pack_trees, split_tree
 from gradebox_trainer.reward.encode import EncodedGroup
 from gradebox_trainer.reward.loss import PairIndex, margins, pair_loss, score_gradient
 from gradebox_trainer.training.distributed import Processes
+from gradebox_trainer.transformer.scorer import TreeScorer
+from gradebox_trainer.transformer.scoring import Scores, pack_for, score_trees
 
 SUMS = ("loss", "correct", "margin")
 """What a step adds up over its pairs, each times the pair's weight over the step's total weight."""
@@ -67,9 +68,7 @@ class TreeObjective:
             tokens += computed
         return sums, tokens
 
-    def _split(
-        self, groups: Sequence[EncodedGroup], total: float, seed: int, factor: float
-    ) -> tuple[Tensor, int]:
+    def _split(self, groups: Sequence[EncodedGroup], total: float, seed: int, factor: float) -> tuple[Tensor, int]:
         device = self._processes.device
         offsets = np.cumsum([0, *(len(group.tree.branches) for group in groups)])
         pieces = [
@@ -139,7 +138,9 @@ class PairwiseObjective:
     def backward(self, groups: Sequence[EncodedGroup], seed: int) -> tuple[Tensor, int]:
         """As TreeObjective's; tokens count the padding, which is computed, too."""
         total = sum(group.total_weight for group in groups)
-        pairs = [(group.pair_ids(pair), float(group.weight[pair])) for group in groups for pair in range(len(group.weight))]
+        pairs = [
+            (group.pair_ids(pair), float(group.weight[pair])) for group in groups for pair in range(len(group.weight))
+        ]
         longest = max(len(ids) for sides, _ in pairs for ids in sides)
         size = max(1, self._budget // (2 * longest))
         batches = [pairs[start : start + size] for start in range(0, len(pairs), size)]
@@ -166,7 +167,11 @@ class PairwiseObjective:
 
     def scores(self, groups: Sequence[EncodedGroup]) -> list[Scores]:
         """The scores of each group's programs, one padded batch after the other."""
-        rows = [(place, [*group.tree.prompt, *branch]) for place, group in enumerate(groups) for branch in group.tree.branches]
+        rows = [
+            (place, [*group.tree.prompt, *branch])
+            for place, group in enumerate(groups)
+            for branch in group.tree.branches
+        ]
         result = torch.zeros(len(rows), device=self._processes.device)
         longest = max(len(ids) for _, ids in rows)
         parts = first_fit([longest] * len(rows), max(longest, self._budget))
@@ -182,7 +187,7 @@ class PairwiseObjective:
         self.scorer.train(training)
         values = self._processes.sum(result).cpu().numpy()
         offsets = np.cumsum([0, *(len(group.tree.branches) for group in groups)])
-        return [values[start:end] for start, end in zip(offsets[:-1], offsets[1:], strict=True)]
+        return [values[start:end] for start, end in itertools.pairwise(offsets)]
 
 
 def _renamed(tree: Tree, key: int) -> Tree:

@@ -150,7 +150,9 @@ def _pair(path: Path, line: int, row: Mapping[str, Any]) -> tuple[str, str, str]
 def _label(path: Path, line: int, row: Mapping[str, Any]) -> tuple[str, str, float | None]:
     rate = row.get("pass_rate")
     if "pass_rate" not in row or not (rate is None or isinstance(rate, int | float)):
-        raise InputError(path, line, "pass_rate", "missing: not a label" if rate is None else "must be a number or null")
+        raise InputError(
+            path, line, "pass_rate", "missing: not a label" if rate is None else "must be a number or null"
+        )
     return _text(path, line, row, "id"), _text(path, line, row, "program_sha256"), rate
 
 

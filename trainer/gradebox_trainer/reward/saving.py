@@ -14,8 +14,8 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from gradebox_trainer.transformer import loading
 from gradebox_trainer.training.checkpoint import STATE
+from gradebox_trainer.transformer import loading
 
 if TYPE_CHECKING:
     from gradebox_trainer.reward.train import RewardTrainer
@@ -41,9 +41,9 @@ def save_state(trainer: "RewardTrainer") -> Iterator[Write]:
         if adapters:
             trained = {name for name, weight in trainer.model.named_parameters() if weight.requires_grad}
             state["trained"] = {name: weight for name, weight in weights.items() if name in trained}
-            trainer.model.save_pretrained(folder / _ADAPTER, state_dict=weights)  # type: ignore[operator]
+            trainer.model.save_pretrained(folder / _ADAPTER, state_dict=weights)
         else:
-            trainer.model.save_pretrained(folder, state_dict=weights)  # type: ignore[operator]
+            trainer.model.save_pretrained(folder, state_dict=weights)
             trainer.tokenizer.save_pretrained(folder)
         torch.save(state, folder / STATE)
 

@@ -17,10 +17,10 @@ from gradebox_trainer.packing import Tree
 from gradebox_trainer.reward.command import ENCODING
 from gradebox_trainer.reward.encode import Encoder
 from gradebox_trainer.reward.read import PROMPT_FIELDS, ProgramsRow, digest, program_rows, prompt_of, read_prompts
+from gradebox_trainer.training.distributed import Processes
 from gradebox_trainer.transformer import loading
 from gradebox_trainer.transformer.scorer import TreeScorer, UnsupportedModel, check
 from gradebox_trainer.transformer.scoring import score_trees
-from gradebox_trainer.training.distributed import Processes
 
 _ROWS_AT_ONCE = 512
 
@@ -51,6 +51,7 @@ class RewardModel:
     """
 
     def __init__(self, name: str, *, precision: str = "fp32", token_budget: int = 16_384) -> None:
+        loading.hide_progress()
         device = torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu")
         tokenizer = loading.load_tokenizer(name)
         dtype = torch.float32 if precision == "fp32" else torch.bfloat16
@@ -146,8 +147,9 @@ def _encoding(folder: Path) -> dict[str, Any]:
     fields = RewardSettings.model_fields
     values = {name: fields[name].default for name in ("prompt_template", "max_length")}
     try:
-        return values | json.loads((folder / ENCODING).read_text())
+        written: dict[str, Any] = json.loads((folder / ENCODING).read_text())
     except FileNotFoundError:
         return values
     except ValueError as error:
         raise InputError(folder / ENCODING, None, "", f"not JSON: {error}") from None
+    return values | written

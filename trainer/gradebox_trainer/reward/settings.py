@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from gradebox_command.errors import BadArgument
 from gradebox_trainer.training.metrics import Sink
+from gradebox_trainer.training.recipes import recipes, settings_file
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -32,7 +33,7 @@ class PairRule(BaseModel):
 
     better_at_least: Share = 0.8
     gap_at_least: Share = 0.4
-    worse_above: float = Field(0.0, ge=-1, lt=1)  # the paper's > 0; -1 takes programs that pass nothing, too
+    worse_above: Annotated[float, Field(ge=-1, lt=1)] = 0.0  # the paper's > 0; -1 takes programs that pass nothing, too
 
 
 class RewardSettings(BaseModel):
@@ -87,7 +88,7 @@ class RewardSettings(BaseModel):
 
 
 def read_settings(file: Path | None, flags: Mapping[str, Any]) -> RewardSettings:
-    """The settings of a TOML file, with the flags that were given (not None) over them.
+    """The settings of a TOML file, or of a recipe by its name, with the flags that were given (not None) over them.
 
     Raises:
         BadArgument: a setting is unknown or has a value that it cannot have; the text names it.
@@ -95,9 +96,9 @@ def read_settings(file: Path | None, flags: Mapping[str, Any]) -> RewardSettings
     values: dict[str, Any] = {}
     if file is not None:
         try:
-            values = tomllib.loads(file.read_text())
+            values = tomllib.loads(settings_file(file, "rm").read_text())
         except OSError as error:
-            raise BadArgument(f"{file}: {error.strerror}") from None
+            raise BadArgument(f"{file}: {error.strerror}; recipes: {', '.join(recipes('rm'))}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise BadArgument(f"{file}: not TOML: {error}") from None
     given = {key: value for key, value in flags.items() if value is not None}

@@ -13,17 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from gradebox_command.errors import BadArgument, CommandError
-from gradebox_trainer.transformer import loading
-from gradebox_trainer.transformer.scorer import TreeScorer, UnsupportedModel, check
 from gradebox_trainer.reward.encode import EncodedGroup, some_programs
 from gradebox_trainer.reward.objective import SUMS, PairScorer, PairwiseObjective, TreeObjective
 from gradebox_trainer.reward.saving import load_weights, save_state, write_model
 from gradebox_trainer.reward.settings import RewardSettings
-from gradebox_trainer.reward.validate import Validation, validate
+from gradebox_trainer.reward.validate import Validation, compare
 from gradebox_trainer.training.checkpoint import checkpoints, load_state, publish, save_checkpoint
 from gradebox_trainer.training.distributed import Processes, shard
 from gradebox_trainer.training.metrics import Metrics
 from gradebox_trainer.training.optimizer import clip_gradients, learning_rate_at, make_optimizer, set_learning_rate
+from gradebox_trainer.transformer import loading
+from gradebox_trainer.transformer.scorer import TreeScorer, UnsupportedModel, check
+from gradebox_trainer.transformer.scoring import Scores
 
 CHECKPOINTS = "checkpoints"
 
@@ -43,11 +44,11 @@ class Data:
 
 @dataclass(slots=True)
 class Outcome:
-    """A finished run."""
+    """A finished run: its steps, and the last validation with the scores of each held-out group."""
 
     steps: int
-    validation: Validation | None
-    history: list[tuple[int, Validation]] = field(default_factory=list)
+    validation: Validation | None = None
+    scores: list[Scores] = field(default_factory=list)
 
 
 def total_steps(settings: RewardSettings, groups: int) -> int:
@@ -88,7 +89,7 @@ class RewardTrainer:
             model = loading.add_lora(model, self.lora())
         self.model = model.to(processes.device).train()
         if settings.gradient_checkpointing:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
         self.objective = self._objective()
         self.optimizer = make_optimizer(
             self.model, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
@@ -168,7 +169,7 @@ class RewardTrainer:
             NotFinite: the loss or its gradient stopped being a number; checkpoints from before stay.
             CommandError: something could not be saved.
         """
-        outcome = Outcome(self.steps, None)
+        outcome = Outcome(self.steps)
         pending: tuple[int, Tensor] | None = None  # numbers of a step that the device may still be computing
         window: list[Tensor] = []
         tokens = 0
@@ -186,11 +187,8 @@ class RewardTrainer:
                 self._look(*pending)
                 self._log(metrics, window, tokens)
                 window, tokens = [], 0
-            if self.data.validation and (self.step % self.settings.validate_every == 0 or last):
-                outcome.validation = validate(self.objective, self.data.validation)
-                outcome.history.append((self.step, outcome.validation))
-                if metrics is not None:
-                    metrics.log(self.step, {f"eval/{k}": v for k, v in outcome.validation.figures().items()})
+            if self.step % self.settings.validate_every == 0 or last:
+                self._validate(outcome, metrics)
             stopped = not last and stop()
             if stopped or (self.step % self.settings.save_every == 0 and not last):
                 self._look(*pending)
@@ -199,7 +197,17 @@ class RewardTrainer:
                 raise KeyboardInterrupt
         self.save()
         publish_model(self)
+        if outcome.validation is None:  # a finished run that is gone on with
+            self._validate(outcome, None)
         return outcome
+
+    def _validate(self, outcome: Outcome, metrics: Metrics | None) -> None:
+        if not self.data.validation:
+            return
+        outcome.scores = self.objective.scores(self.data.validation)
+        outcome.validation = compare(self.data.validation, outcome.scores)
+        if metrics is not None:
+            metrics.log(self.step, {f"eval/{key}": value for key, value in outcome.validation.figures().items()})
 
     def _train_step(self) -> tuple[Tensor, Tensor, int]:
         chosen = [self.data.train[i] for i in groups_of_step(self.settings, len(self.data.train), self.step)]
@@ -209,9 +217,7 @@ class RewardTrainer:
             chosen = [some_programs(group, most, draw) for group in chosen]
         sums, tokens = self.objective.backward(chosen, seed)
         norm = clip_gradients(self.model, self.settings.max_gradient_norm)
-        rate = learning_rate_at(
-            self.step, self.steps, peak=self.settings.learning_rate, warmup=self.settings.warmup
-        )
+        rate = learning_rate_at(self.step, self.steps, peak=self.settings.learning_rate, warmup=self.settings.warmup)
         set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

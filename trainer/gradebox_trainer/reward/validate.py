@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gradebox_trainer.transformer.scoring import Scores
 from gradebox_trainer.reward.encode import EncodedGroup
-from gradebox_trainer.reward.objective import PairwiseObjective, TreeObjective
 from gradebox_trainer.statistics import bootstrap_mean
+from gradebox_trainer.transformer.scoring import Scores
 
 Floats = npt.NDArray[np.float64]
 
@@ -39,11 +38,6 @@ class Validation:
     def figures(self) -> dict[str, float]:
         """By name."""
         return asdict(self)
-
-
-def validate(objective: TreeObjective | PairwiseObjective, groups: Sequence[EncodedGroup]) -> Validation:
-    """Scores all programs of the groups and compares."""
-    return compare(groups, objective.scores(groups))
 
 
 def compare(groups: Sequence[EncodedGroup], scores: Sequence[Scores]) -> Validation:

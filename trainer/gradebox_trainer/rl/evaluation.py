@@ -20,11 +20,13 @@ class Evaluation:
     answers: Sequence[Sequence[Answer]]
     scored: Sequence[Sequence[Scored]]
 
-    def pass_at(self, k: int) -> float:
-        """Mean over problems with at least k graded answers; NaN where there is none."""
+    def pass_at(self, k: int, group: str | None = None) -> float:
+        """Mean over problems (of a group) with at least k graded answers; NaN where there is none."""
         shares = []
-        for group in self.scored:
-            known = [passed(one) for one in group if one.execution is not None]
+        for task, scored in zip(self.tasks, self.scored, strict=True):
+            if group is not None and task.group != group:
+                continue
+            known = [passed(one) for one in scored if one.execution is not None]
             if len(known) >= k:
                 shares.append(pass_at_k(len(known), sum(known), k))
         return mean(shares)
@@ -39,10 +41,12 @@ class Evaluation:
         most = max((len(group) for group in self.scored), default=0)
         ks = [2**power for power in range(most.bit_length()) if 2**power <= most]
         known = [one.execution for group in self.scored for one in group if one.execution is not None]
-        return {f"pass@{k}": self.pass_at(k) for k in ks} | {
-            "execution": mean(known),
-            "unknown": float(self.unknown),
-        }
+        groups = sorted({task.group for task in self.tasks} - {""})
+        return (
+            {f"pass@{k}": self.pass_at(k) for k in ks}
+            | {f"pass@1/{group}": self.pass_at(1, group) for group in groups}
+            | {"execution": mean(known), "unknown": float(self.unknown)}
+        )
 
 
 def passed(one: Scored) -> bool:
@@ -66,7 +70,7 @@ def evaluate(
     pending: list[Pending] = []
     for part in sampler.generate([task.prompt for task in tasks], count, sampling, seed):
         for group in part:
-            pending.append(grading.submit(tasks[len(groups)].problem, [answer.text for answer in group]))
+            pending.append(grading.submit(tasks[len(groups)], [answer.text for answer in group]))
             groups.append(group)
     scored, _ = grading.collect(pending)
     return Evaluation(step, tasks, groups, [scored[start : start + count] for start in range(0, len(scored), count)])

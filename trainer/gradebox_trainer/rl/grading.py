@@ -17,6 +17,7 @@ from gradebox import AccessDenied, DeadlineExceeded, GradeboxError, GradeItem, I
 from gradebox_trainer.rl.prompts import answer_text
 from gradebox_trainer.rl.rewards import execution_reward
 from gradebox_trainer.rl.settings import GradingSettings
+from gradebox_trainer.rl.tasks import Task
 
 _CALLS = 256
 _PAUSE_S = 1.0
@@ -83,9 +84,9 @@ class Grading:
         self._threads = ThreadPoolExecutor(_CALLS, "grading")
         self._ending = False
 
-    def submit(self, problem: gradebox.Problem, answers: Sequence[str]) -> Pending:
+    def submit(self, task: Task, answers: Sequence[str]) -> Pending:
         """Begins to grade answers to one problem; see `collect`."""
-        return self._threads.submit(self._grade, problem, list(answers))
+        return self._threads.submit(self._grade, task, list(answers))
 
     def collect(self, pending: Sequence[Pending]) -> tuple[list[Scored], Clock]:
         """Waits for what was submitted, in its order.
@@ -112,12 +113,13 @@ class Grading:
         self._ending = True
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _grade(self, problem: gradebox.Problem, answers: list[str]) -> tuple[list[Scored], float, float]:
+    def _grade(self, task: Task, answers: list[str]) -> tuple[list[Scored], float, float]:
+        problem = task.problem
         begun_s = time.monotonic()
         scored: list[Scored] = []
         for answer in answers:
             program = gradebox.extract_code(
-                answer_text(answer, self._format), language=problem.language, entry_point=problem.entry_point
+                answer_text(answer, self._format, task.text), language=problem.language, entry_point=problem.entry_point
             )
             scored.append(Scored(program, 0.0 if program is None else None))
         missing = [index for index, one in enumerate(scored) if one.program is not None]

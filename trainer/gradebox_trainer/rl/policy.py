@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from gradebox_command.errors import BadArgument
-from gradebox_trainer.models.loading import Lora
 from gradebox_trainer.rl.answers import Answer, Batch, in_step, pad, pieces
 from gradebox_trainer.training.distributed import Processes
+from gradebox_trainer.transformer.loading import Lora
 
 
 def load_policy(name: str, *, dtype: torch.dtype) -> Any:

@@ -1,6 +1,7 @@
-"""From a problem to what the model reads, in one of three formats; and whether an answer has the format asked for.
+"""From a problem to what the model reads, in one of four formats; and whether an answer has the format asked for.
 
-`plain`: the problem's own text. `chat`: the tokenizer's chat template. `r1`: for base models, the template of
+`plain`: the problem's own text. `complete`: the same, and the program is that text with what the model goes on
+with (HumanEval's way with base models). `chat`: the tokenizer's chat template. `r1`: for base models, the template of
 DeepSeek-R1 that AceCoder uses for RL from the base: thoughts in <think>, the program in <answer>.
 """
 
@@ -15,6 +16,7 @@ _R1 = (
     "reasoning process here </think> <answer> answer here </answer>. User: {question}\nAssistant: <think>"
 )
 _R1_ANSWER = re.compile(r"\A(?:(?!</?think>).)*</think>\s*<answer>(?:(?!</?answer>).)*</answer>\s*\Z", re.DOTALL)
+_NEW_THING = re.compile(r"^(?:def |class |if |print|@|#|```|assert |\"\"\"|''')", re.MULTILINE)
 _FENCE = re.compile(r"^```[a-zA-Z]*\n.*?^```\s*$", re.DOTALL | re.MULTILINE)
 
 
@@ -48,6 +50,16 @@ def has_format(answer: str, format: str) -> bool:
     return format != "chat" or _FENCE.search(answer) is not None
 
 
-def answer_text(answer: str, format: str) -> str:
-    """The answer with what the prompt had begun for it, as `gradebox.extract_code` expects it."""
-    return "<think>" + answer if format == "r1" else answer
+def answer_text(answer: str, format: str, text: str) -> str:
+    """The answer with what the prompt had begun for it, as `gradebox.extract_code` expects it.
+
+    Args:
+        text: the problem's. Of a completion, what comes after the first line that begins a new thing at the margin is
+            left out, as evalplus does.
+    """
+    if format == "r1":
+        return "<think>" + answer
+    if format != "complete":
+        return answer
+    end = _NEW_THING.search(answer)
+    return text + (answer if end is None else answer[: end.start()])

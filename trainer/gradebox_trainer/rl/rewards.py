@@ -24,7 +24,9 @@ class ScoreScale:
 
     @classmethod
     def of(cls, scores: Sequence[float]) -> "ScoreScale":
-        """Of a first batch."""
+        """Of a first batch; of none, 0 and 1."""
+        if not scores:
+            return cls(0.0, 1.0)
         mean = sum(scores) / len(scores)
         return cls(mean, math.sqrt(sum((score - mean) ** 2 for score in scores) / len(scores)))
 

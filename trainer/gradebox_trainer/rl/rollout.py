@@ -79,7 +79,10 @@ class TransformersSampler:
             ids[row, width - len(prompt) :] = torch.tensor(prompt)
             attention[row, width - len(prompt) :] = 1
         drawn = sampling.temperature > 0
-        how = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0} if drawn else {}
+        # What a model's own generation_config says is left out: answers are to come from the distribution trained on.
+        how: dict[str, Any] = {"repetition_penalty": 1.0, "temperature": None, "top_p": None, "top_k": None}
+        if drawn:
+            how |= {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
         outputs = self._model.generate(
             input_ids=ids.to(self._model.device),
             attention_mask=attention.to(self._model.device),

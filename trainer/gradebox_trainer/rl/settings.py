@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gradebox_command.errors import BadArgument
-from gradebox_trainer.reward.settings import LoraSettings
+from gradebox_trainer.reward.settings import LoraSettings, _merged
 from gradebox_trainer.rl.estimators import ESTIMATORS
 from gradebox_trainer.training.metrics import Sink
 
 Share = Annotated[float, Field(ge=0, le=1)]
-PromptFormat = Literal["auto", "plain", "chat", "r1"]
+PromptFormat = Literal["auto", "plain", "complete", "chat", "r1"]
 
 
 class RewardMix(BaseModel):
@@ -127,7 +127,7 @@ def read_settings(file: Path | None, flags: Mapping[str, Any]) -> RLSettings:
             raise BadArgument(f"{file}: not TOML: {error}") from None
     given = {key: value for key, value in flags.items() if value is not None}
     try:
-        return RLSettings.model_validate(values | given)
+        return RLSettings.model_validate(_merged(values, given))
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])

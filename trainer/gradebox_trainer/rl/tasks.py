@@ -15,12 +15,16 @@ from gradebox_trainer.rl.prompts import prompt_ids, question
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One problem: its id, its text, the prompt's tokens, and what answers are graded by."""
+    """One problem: its id, its text, the prompt's tokens, and what answers are graded by.
+
+    `group` is its row's `meta.split`, if it has one: evaluations are reported for each group, too.
+    """
 
     id: str
     text: str
     prompt: tuple[int, ...]
     problem: gradebox.Problem
+    group: str = ""
 
 
 def read_problem_rows(path: Path) -> list[dict[str, Any]]:
@@ -55,7 +59,9 @@ def make_tasks(
             too_long += 1
             continue
         problem = gradebox.Problem.from_dict({**row, "min_seal": min_seal})
-        tasks.append(Task(str(row["id"]), question(row), tuple(prompt), problem))
+        meta = row.get("meta")
+        group = str(meta.get("split") or "") if isinstance(meta, Mapping) else ""
+        tasks.append(Task(str(row["id"]), question(row), tuple(prompt), problem, group))
     return tasks, too_long
 
 

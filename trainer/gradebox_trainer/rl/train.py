@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from gradebox_command.errors import BadArgument, CommandError
-from gradebox_trainer.models.loading import Lora
 from gradebox_trainer.rl import figures
 from gradebox_trainer.rl.advantages import advantages, zero_variance_share
 from gradebox_trainer.rl.answers import Answer
@@ -40,12 +39,13 @@ from gradebox_trainer.training.checkpoint import checkpoints, load_state, publis
 from gradebox_trainer.training.distributed import Processes, shard
 from gradebox_trainer.training.metrics import Metrics
 from gradebox_trainer.training.optimizer import make_optimizer
+from gradebox_trainer.transformer.loading import Lora
 
 CHECKPOINTS = "checkpoints"
 SAMPLES = "samples.jsonl"
 
-type Scorer = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
-"""A reward model: scores of programs for prompts."""
+type Scorer = Callable[[Sequence[tuple[str, Sequence[str]]]], list[list[float | None]]]
+"""A reward model: scores of each prompt's programs; None for those that are too long for it."""
 
 
 class RLTrainer:
@@ -157,10 +157,19 @@ class RLTrainer:
             sort_keys=True,
         )
 
-    def run(self, metrics: Metrics | None, advance: Callable[[int], None] = lambda count: None) -> list[Evaluation]:
+    def run(
+        self,
+        metrics: Metrics | None,
+        advance: Callable[[int], None] = lambda count: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> list[Evaluation]:
         """Trains to the end, evaluating and saving on the way, and leaves the model in the run's folder.
 
         Returns the evaluations, the first of them before training.
+
+        Args:
+            advance: told of steps.
+            stop: asked after every step; True: the step is saved, and KeyboardInterrupt raised.
 
         Raises:
             CommandError: something could not be saved, or no waiting mends what an engine said.
@@ -177,8 +186,10 @@ class RLTrainer:
                 metrics.log(self.step, values)
             if self.step % settings.eval_every == 0 or last:
                 evaluations += self._evaluate(metrics)
-            if self.step % settings.save_every == 0 and not last:
+            if stop() or (self.step % settings.save_every == 0 and not last):
                 self.save()
+            if stop():
+                raise KeyboardInterrupt
         self.save()
         write = model_writer(self.model, self.tokenizer)
         if self.processes.first:
@@ -202,7 +213,7 @@ class RLTrainer:
         ):
             for group in part:
                 task = tasks[len(pending)]
-                pending.append(self.grading.submit(task.problem, [answer.text for answer in group]))
+                pending.append(self.grading.submit(task, [answer.text for answer in group]))
                 answers += group
         rollout_s = time.monotonic() - start_s
         owners = [task for task in tasks for _ in range(settings.answers_per_prompt)]
@@ -262,12 +273,12 @@ class RLTrainer:
         scores: list[float | None] = [None] * len(answers)
         if self.scorer is not None and mix.model_weight:
             there = [index for index, one in enumerate(scored) if one.program is not None]
-            raw = self.scorer([tasks[i].text for i in there], [scored[i].program or "" for i in there])
-            if self.scale is None and raw:
-                self.scale = ScoreScale.of(self._gathered(raw))
+            found = self.scorer([(tasks[i].text, [scored[i].program or ""]) for i in there])
+            raw = [group[0] for group in found]
+            if self.scale is None:
+                self.scale = ScoreScale.of(self._gathered([score for score in raw if score is not None]))
             for index, score in zip(there, raw, strict=True):
-                assert self.scale is not None
-                scores[index] = self.scale(score)
+                scores[index] = None if score is None else self.scale(score)
         return [
             mixed_reward(mix, one.execution, score, has_format(answer.text, self.format))
             for answer, one, score in zip(answers, scored, scores, strict=True)

@@ -71,13 +71,12 @@ def make_layout(pack: Pack, kind: Attention, device: torch.device) -> Layout:
 
 
 def _block_mask(tree: Tensor, branch: Tensor, size: int, device: torch.device) -> Any:
-    from torch.nn.attention.flex_attention import create_block_mask
-
     def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         shared = (branch[key] == 0) | (branch[query] == branch[key])
         return (query >= key) & (tree[query] == tree[key]) & shared  # padding: a tree of its own, causal
 
-    return create_block_mask(sees, None, None, size, size, device=str(device), BLOCK_SIZE=FLEX_BLOCK)
+    create = _compiled_block_mask() if device.type == "cuda" else _create_block_mask()
+    return create(sees, None, None, size, size, device=str(device), BLOCK_SIZE=FLEX_BLOCK)
 
 
 def tree_attention(
@@ -104,7 +103,9 @@ def tree_attention(
             raise NotImplementedError(f"{type(module).__name__} uses {name}: not supported with packed trees")
     window = kwargs.get("sliding_window")
     if window is not None and tree_layout.longest > window:
-        raise NotImplementedError(f"programs longer than the model's sliding window of {window} tokens: lower max_length")
+        raise NotImplementedError(
+            f"programs longer than the model's sliding window of {window} tokens: lower max_length"
+        )
     if query.shape[2] != key.shape[2]:
         result = _masked(query, key, value, tree_layout.read_mask, scaling, dropout)
     elif tree_layout.dense is not None:
@@ -180,6 +181,17 @@ def _for_all_heads(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, T
     return key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
 
 
+def _create_block_mask() -> Any:
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    return create_block_mask
+
+
+@lru_cache(maxsize=1)
+def _compiled_block_mask() -> Any:
+    return torch.compile(_create_block_mask())  # else a mask of T x T is made on the way
+
+
 def _flex() -> Any:
     from torch.nn.attention.flex_attention import flex_attention
 
@@ -188,7 +200,7 @@ def _flex() -> Any:
 
 @lru_cache(maxsize=1)
 def _compiled_flex() -> Any:
-    return torch.compile(_flex(), dynamic=False)
+    return torch.compile(_flex())  # the second length makes it one kernel for all lengths
 
 
 AttentionInterface.register(NAME, tree_attention)

@@ -33,6 +33,13 @@ class Lora:
     target_modules: str | tuple[str, ...] = "all-linear"
 
 
+def hide_progress() -> None:
+    """No bars of transformers' own beside ours."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+
 def load_tokenizer(name: str) -> Any:
     """A tokenizer with an end token and a padding token that is another one.
 

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gradebox_trainer.packing import Pack, Tree, pack
 from gradebox_trainer.transformer import attention, last_layer
 from gradebox_trainer.transformer.attention import Attention, make_layout
-from gradebox_trainer.packing import Pack, Tree, pack
 
 
 class UnsupportedModel(Exception):
@@ -46,7 +46,7 @@ class TreeScorer(nn.Module):
     @property
     def classifier(self) -> Any:
         """transformers' model: head and backbone. (No attribute: its weights would have two names.)"""
-        return self.model.get_base_model() if hasattr(self.model, "peft_config") else self.model  # type: ignore[operator]
+        return self.model.get_base_model() if hasattr(self.model, "peft_config") else self.model
 
     @property
     def backbone(self) -> Any:
@@ -111,5 +111,5 @@ def check(scorer: TreeScorer, *, tolerance: float) -> None:
     if not difference <= tolerance * size:
         raise UnsupportedModel(
             f"{type(scorer.classifier).__name__}: programs packed behind one prompt do not get the scores that they "
-            f"get alone (off by {difference:.2g}): this kind of model cannot be packed; use mode = \"pairwise\""
+            f'get alone (off by {difference:.2g}): this kind of model cannot be packed; use mode = "pairwise"'
         )

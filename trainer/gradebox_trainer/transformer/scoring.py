@@ -1,14 +1,15 @@
 """Scores of many trees, without gradients, over all devices."""
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from gradebox_trainer.transformer.scorer import TreeScorer
 from gradebox_trainer.packing import Pack, Tree, pack, pack_trees, split_tree
 from gradebox_trainer.training.distributed import Processes
+from gradebox_trainer.transformer.scorer import TreeScorer
 
 Scores = npt.NDArray[np.float32]
 
@@ -47,7 +48,7 @@ def score_trees(
     finally:
         scorer.train(training)
     values = processes.sum(result).cpu().numpy()
-    return [values[start:end] for start, end in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [values[start:end] for start, end in itertools.pairwise(offsets)]
 
 
 def pack_for(scorer: TreeScorer, trees: Sequence[Tree]) -> Pack:

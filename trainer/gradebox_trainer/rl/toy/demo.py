@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 
-from gradebox_command.errors import CommandError
+from gradebox_command.errors import INTERRUPTED, CommandError
 from gradebox_command.session import Engines, open_client
-from gradebox_trainer.rl.evaluation import Evaluation
+from gradebox_trainer.rl.command import evaluated, load_scorer, stop_on_signal
 from gradebox_trainer.rl.figures import mean
 from gradebox_trainer.rl.grading import Grading
 from gradebox_trainer.rl.policy import load_policy, load_policy_tokenizer
@@ -28,6 +28,7 @@ from gradebox_trainer.rl.tasks import Task, make_tasks
 from gradebox_trainer.rl.toy.curve import draw
 from gradebox_trainer.rl.toy.model import FitConfig, fit, make_model, make_tokenizer
 from gradebox_trainer.rl.toy.problems import corpus, problems, rows
+from gradebox_trainer.rl.toy.reward_model import trained_reward_model
 from gradebox_trainer.rl.train import RLTrainer
 from gradebox_trainer.training.distributed import processes
 from gradebox_trainer.training.metrics import Metrics, read_metrics
@@ -82,37 +83,29 @@ def learn(settings: RLSettings, folder: Path, seed: int, engines: Engines, *, re
         grading = Grading(client, settings.grading, kind=settings.reward.execution, format="plain")
         with grading:
             trainer = RLTrainer(
-                settings, model, tokenizer, tasks, held_out, grading, folder, here, scorer=_scorer(settings)
+                settings, model, tokenizer, tasks, held_out, grading, folder, here, scorer=load_scorer(settings)
             )
             begun = trainer.resume() if resume else 0
             metrics = Metrics(folder, settings.report_to, name=folder.name, config=settings.model_dump(), step=begun)
-            evaluations = trainer.run(metrics, _advance(settings.steps, begun))
-            metrics.close()
-    found = summary(evaluations, read_metrics(folder), time.monotonic() - start_s)
+            try:
+                trainer.run(metrics, _advance(settings.steps, begun), stop_on_signal())
+            finally:
+                metrics.close()
+    found = summary(read_metrics(folder), time.monotonic() - start_s)
     (folder / "result.json").write_text(json.dumps(found, indent=1) + "\n")
     return found
 
 
-def summary(evaluations: Sequence[Evaluation], metrics: Sequence[dict[str, Any]], seconds: float) -> dict[str, Any]:
+def summary(metrics: Sequence[dict[str, Any]], seconds: float) -> dict[str, Any]:
     """pass@1 by step, over all held-out problems and for each split; what grading cost."""
     steps = [row for row in metrics if "gradebox/hidden_fraction" in row]
-    curve = []
-    for evaluation in evaluations:
-        splits: dict[str, list[float]] = {}
-        for index in range(len(evaluation.tasks)):
-            split = "held_out_template" if index < len(evaluation.tasks) // 2 else "held_out_problem"
-            known = [one.execution == 1.0 for one in evaluation.scored[index] if one.execution is not None]
-            splits.setdefault(split, []).append(mean([float(value) for value in known]))
-        curve.append(
-            {"step": evaluation.step, "pass@1": evaluation.pass_at(1)}
-            | {split: mean(values) for split, values in splits.items()}
-        )
+    curve = evaluated(metrics)
+    waited_s, grading_s = (sum(row[f"gradebox/{name}"] for row in steps) for name in ("waited_s", "grading_s"))
     return {
         "curve": curve,
-        "before": curve[0]["pass@1"] if curve else None,
-        "after": curve[-1]["pass@1"] if curve else None,
-        "hidden_fraction": 1
-        - sum(row["gradebox/waited_s"] for row in steps) / max(1e-9, sum(row["gradebox/grading_s"] for row in steps)),
+        "before": curve[0]["pass@1"],
+        "after": curve[-1]["pass@1"],
+        "hidden_fraction": 1 - waited_s / max(1e-9, grading_s),
         "step_time_s": mean([row["step_time"] for row in steps]),
         "engine_error": mean([row["gradebox/engine_error"] for row in steps]),
         "seconds": seconds,
@@ -125,6 +118,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--seed", type=int, action="append", help="may be given several times; default: 1")
     parser.add_argument("--estimator", action="append", help="may be given several times; default: reinforce++")
+    parser.add_argument(
+        "--reward", choices=("execution", "model"), default="execution", help="model: of a reward model, trained first"
+    )
     parser.add_argument("--steps", type=int)
     parser.add_argument("--engine", action="append", metavar="HOST:PORT", help="default: an embedded one")
     parser.add_argument("--threads", type=int, help="of torch; default: torch's own choice")
@@ -136,10 +132,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         for seed in options.seed or [1]:
             base = fitted(options.output, replace(FitConfig(), seed=seed))
+            engines = Engines(tuple(options.engine or ()))
             for estimator in options.estimator or ["reinforce++"]:
-                flags = {"model": str(base), "estimator": estimator, "steps": options.steps, "seed": seed}
+                flags: dict[str, Any] = {
+                    "model": str(base),
+                    "estimator": estimator,
+                    "steps": options.steps,
+                    "seed": seed,
+                }
                 name = f"{estimator}-{seed}"
-                engines = Engines(tuple(options.engine or ()))
+                if options.reward == "model":
+                    name += "-rm"
+                    scores = str(trained_reward_model(options.output, base, seed, engines))
+                    flags["reward"] = {"execution_weight": 0.0, "model": scores, "model_weight": 1.0}
                 runs[name] = learn(
                     read_settings(RECIPE, flags), options.output / name, seed, engines, resume=options.resume
                 )
@@ -152,17 +157,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CommandError as error:
         print(f"gradebox: {error}", file=sys.stderr)
         return error.exit_status
+    except KeyboardInterrupt:
+        print("gradebox: interrupted; --resume goes on from the last step", file=sys.stderr)
+        return INTERRUPTED
     draw({name: found["curve"] for name, found in runs.items()}, options.output / "curve.svg")
     print(f"{options.output / 'curve.svg'}")
     return 0 if all(found["after"] >= 2 * found["before"] for found in runs.values()) else 1
-
-
-def _scorer(settings: RLSettings) -> Any:
-    if settings.reward.model is None:
-        return None
-    from gradebox_trainer.rl.scorer import load_scorer
-
-    return load_scorer(settings.reward.model)
 
 
 def _bar(what: str) -> Callable[[int, int, float], None]:

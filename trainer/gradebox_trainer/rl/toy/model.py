@@ -33,8 +33,8 @@ class FitConfig:
     layers: int = 3
     heads: int = 4
     intermediate_size: int = 352
-    examples: int = 16_000
-    epochs: int = 4
+    examples: int = 12_000
+    epochs: int = 2
     batch_size: int = 16
     learning_rate: float = 3e-3
     warmup: float = 0.05

@@ -39,7 +39,7 @@ class Step:
 _SMALL = tuple(range(1, 7))
 _FACTORS = tuple(range(2, 10))
 _BOUNDS = tuple(range(2, 10))
-_LETTERS = tuple("aeinorst")
+_LETTERS = tuple("aeirst")
 
 
 def _unique(x: list[int], _: Any) -> list[int]:
