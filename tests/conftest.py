@@ -1,6 +1,7 @@
 """What every test may use: one embedded engine a run, and a loud answer where there is none."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 os.environ["ATTACK_ENV_CANARY"] = "1"
 # Many tests grade the same program again to see it run again; those of the cache turn it on.
 os.environ["GRADEBOX_CACHE_BYTES"] = "0"
+
+# A run in the background of a shell ignores Ctrl-C, and so would every command that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _NAMESPACES = "import os; os.unshare(os.CLONE_NEWNS | os.CLONE_NEWPID | os.CLONE_NEWIPC)"
 

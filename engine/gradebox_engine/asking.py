@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -88,7 +88,8 @@ def parsed[M: Message](kind: type[M], data: bytes, max_bytes: int) -> M:
 class Asker:
     """Asks for programs to be graded; answers come by the call's delivery, which is closed after its last request.
 
-    What raises takes back what the call has asked for. cached: None where results are not kept.
+    What raises takes back what the call has asked for. cached: None where results are not kept. stamps: serialized
+    EngineStamps, by image, for images other than the engine's own.
     """
 
     def __init__(
@@ -98,8 +99,10 @@ class Asker:
         cached: CachedGrading | None,
         keyed: KeyedRequests,
         config: EngineConfig,
+        stamps: Mapping[str, bytes],
     ) -> None:
         self._scheduler = scheduler
+        self._stamps = stamps
         self._keyed = keyed
         self._suites = suites
         self._cached = cached
@@ -192,6 +195,7 @@ class Asker:
         else:
             quotas.request()
         suite = self._suites.find(request)
+        answer.stamp = self._stamps.get(suite.image, b"")
         if request.first_index + len(request.programs) > _MAX_INDEX:
             raise InvalidSuite("first_index", f"with the programs above {_MAX_INDEX}")
         if len(request.programs) > MAX_PROGRAMS:

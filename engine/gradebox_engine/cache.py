@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import gradebox_engine
+import gradebox_inside
 from gradebox_engine.cache_file import CacheFile, prepare
 from gradebox_engine.config import EngineConfig
 from gradebox_proto.v1 import grading_pb2 as wire
@@ -134,9 +135,9 @@ class Keys:
 
 def code_digest() -> bytes:
     """SHA-256 of the engine's own code: one that judges otherwise under the same version has other keys."""
-    folder = Path(gradebox_engine.__file__).parent
-    files = sorted(folder.rglob("*.py"))
-    return _digest(part for file in files for part in (str(file.relative_to(folder)).encode(), file.read_bytes()))
+    folders = [Path(package.__file__).parent for package in (gradebox_engine, gradebox_inside) if package.__file__]
+    files = [(folder.parent, file) for folder in folders for file in sorted(folder.rglob("*.py"))]
+    return _digest(part for top, file in files for part in (str(file.relative_to(top)).encode(), file.read_bytes()))
 
 
 def as_cached(result: bytes, index: int) -> bytes:

@@ -37,7 +37,8 @@ class EngineConfig(BaseSettings):
     listen: str = Field(DEFAULT_LISTEN, pattern=r"^(unix:.+|.*:\d+)$")
     workers: int | None = Field(None, ge=1, le=1024)  # None: by the machine's cores and memory
     fronts: int | None = Field(None, ge=1, le=256)  # None: one for each WORKERS_PER_FRONT workers
-    image: str = "python"
+    images: tuple[str, ...] | None = None  # to be served beside `python`; None: every one that is built
+    image_store: Path = Field(default_factory=lambda: Path.home() / ".local/share/gradebox/images")  # built ones
     packages: DirectoryPath | None = None  # a folder of installed packages that programs can import
     warm_modules: tuple[Annotated[str, Field(pattern=r"^\w+(\.\w+)*$")], ...] = ()  # imported ahead for who uses them
     ceilings: Ceilings = Ceilings()
@@ -56,6 +57,7 @@ class EngineConfig(BaseSettings):
     allow_plain_tokens: bool = False  # tokens of tenants come over a network without TLS
     drain_s: float = Field(10.0, ge=0, le=86_400)  # for calls under way, when the engine is asked to end
     max_connection_age_s: float | None = Field(None, ge=1)  # then clients connect anew; calls under way are finished
+    lost_calls_s: float = Field(30.0, ge=0, le=3600)  # what a lost connection had asked for goes on, and is kept
     canary_s: float = Field(30.0, ge=1)  # how often a program of the engine's own shows that it works
     config_file: Path | None = None  # that this was read from
     embedded: bool = False  # ends with the process that holds the other end of stdin

@@ -7,8 +7,11 @@ formed: `InvalidSuite` names the field by its path, such as `suite.tests[3].stdi
 import hashlib
 import json
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gradebox_engine.images.image import PYTHON
+from gradebox_engine.images.names import is_file_name
 from gradebox_engine.judge.suite import (
     CallTest,
     Checker,
@@ -23,7 +26,8 @@ from gradebox_proto.v1 import grading_pb2 as wire
 
 MAX_TESTS = 100_000
 MAX_CALL_BYTES = 16 << 20  # JSON of one call test; parsed, it is some 20 times larger
-CHECKER_KINDS = ("lines", "exact", "tokens", "float", "judge")
+MAX_FILES = 256  # of one run
+CHECKER_KINDS = ("lines", "exact", "tokens", "float", "unordered", "judge", "interactive")
 
 
 class InvalidSuite(ValueError):
@@ -35,11 +39,16 @@ class InvalidSuite(ValueError):
         self.message = message
 
 
-def limits_from_wire(message: wire.Limits, ceilings: Ceilings, field: str = "limits") -> Limits:
-    """The limits in effect for what a request asks; raises InvalidSuite below `field`."""
+def limits_from_wire(
+    message: wire.Limits, ceilings: Ceilings, field: str = "limits", defaults: Mapping[str, Any] | None = None
+) -> Limits:
+    """The limits in effect for what a request asks; raises InvalidSuite below `field`.
+
+    defaults: of the image, for what the request leaves open, where the engine's own are not meant.
+    """
     asked = {name: getattr(message, name) for name in LIMIT_NAMES if message.HasField(name)}
     try:
-        return resolve(asked, ceilings)
+        return resolve({**(defaults or {}), **asked}, ceilings)
     except InvalidLimit as error:
         raise InvalidSuite(f"{field}.{error.field}", error.message) from None
 
@@ -53,8 +62,8 @@ def limits_to_wire(limits: Limits | Ceilings) -> wire.Limits:
     return message
 
 
-def suite_from_wire(message: wire.Suite, ceilings: Ceilings) -> Suite:
-    """The judge's view of a suite, limits clamped; raises InvalidSuite."""
+def suite_from_wire(message: wire.Suite, ceilings: Ceilings, defaults: Mapping[str, Any] | None = None) -> Suite:
+    """The judge's view of a suite, limits clamped; raises InvalidSuite. defaults: see `limits_from_wire`."""
     if not message.tests:
         raise InvalidSuite("suite.tests", "there are none, so there is nothing to grade")
     if len(message.tests) > MAX_TESTS:
@@ -62,15 +71,50 @@ def suite_from_wire(message: wire.Suite, ceilings: Ceilings) -> Suite:
     if message.min_seal not in wire.Seal.values():
         raise InvalidSuite("suite.min_seal", f"there is no seal {message.min_seal}")
     entry_point = message.entry_point or None
+    if (message.language or PYTHON) != PYTHON:
+        _check_kinds(message)
     return Suite(
         tests=tuple(_test(t, f"suite.tests[{i}]", entry_point) for i, t in enumerate(message.tests)),
         entry_point=entry_point,
         test_setup=_text(message.test_setup, "suite.test_setup"),
         language=message.language or "python",
         image=message.image or None,
-        limits=limits_from_wire(message.limits, ceilings, "suite.limits"),
+        limits=limits_from_wire(message.limits, ceilings, "suite.limits", defaults),
         min_seal=Seal(message.min_seal),
     )
+
+
+def _check_kinds(message: wire.Suite) -> None:
+    """In other languages than Python a test is a run of the whole program. Raises InvalidSuite."""
+    for index, test in enumerate(message.tests):
+        if (kind := test.WhichOneof("kind")) in ("call", "unittest"):
+            text = f"tests of this kind are for python, not {message.language}: use stdin, or text for the program"
+            raise InvalidSuite(f"suite.tests[{index}].{kind}", text)
+
+
+def check_files(files: Sequence[wire.File], fetch: Sequence[str], limits: Limits) -> None:
+    """Files of a run: their names lead into its folder, and there is room for them. Raises InvalidSuite."""
+    for name, many in (("files", files), ("fetch_files", fetch)):
+        if len(many) > MAX_FILES:
+            raise InvalidSuite(name, f"{len(many)} are more than {MAX_FILES}")
+    names: set[str] = set()
+    for index, file in enumerate(files):
+        field = f"files[{index}].name"
+        _check_file_name(file.name, field)
+        if file.name in names or any(file.name.startswith(f"{other}/") for other in names):
+            raise InvalidSuite(field, f"{file.name!r} is there already, or below another file")
+        names.add(file.name)
+    size = sum(len(file.content) for file in files)
+    if size > limits.disk_bytes:
+        raise InvalidSuite("files", f"{size} bytes are more than limits.disk_bytes, {limits.disk_bytes}")
+    for index, name in enumerate(fetch):
+        _check_file_name(name, f"fetch_files[{index}]")
+
+
+def _check_file_name(name: str, field: str) -> None:
+    if not is_file_name(name):
+        text = "must be relative, without '..', and of letters, digits and ._-+$ with / between folders"
+        raise InvalidSuite(field, f"{name[:80]!r} {text}")
 
 
 def normalised(message: wire.Suite, limits: Limits, image: str) -> bytes:
@@ -133,7 +177,7 @@ def _checker(message: wire.Checker, field: str) -> Checker:
         value = getattr(message, name)
         if not (math.isfinite(value) and value >= 0):
             raise InvalidSuite(f"{field}.{name}", f"must be a number of at least 0, not {value!r}")
-    if kind == "judge" and not message.source:
+    if kind in ("judge", "interactive") and not message.source:
         raise InvalidSuite(f"{field}.source", "missing: a judge needs its program")
     return Checker(kind=kind, rel_tol=message.rel_tol, abs_tol=message.abs_tol, source=message.source)
 

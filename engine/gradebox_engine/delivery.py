@@ -36,6 +36,7 @@ class Answer:
     done: bool = False
     error: bytes = b""
     listed: bool = False
+    stamp: bytes = b""  # of the image that its programs run in, where that is not the engine's own
 
 
 class Delivery:
@@ -183,7 +184,7 @@ class Delivery:
         response = routed.RoutedGradeResponse(
             request_id=answer.request_id,
             results=answer.results,
-            engine=b"" if answer.started else self._stamp,
+            engine=b"" if answer.started else answer.stamp or self._stamp,
             done=answer.done,
             error=answer.error,
         )

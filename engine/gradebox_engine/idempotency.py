@@ -1,10 +1,11 @@
 """Keyed requests: what one is doing, and what it has got, is kept a while, so that its repetition is no second run.
 
-A request with an idempotency key is kept from when all of it is submitted. Its results are recorded here
-on their way to the call that asked. When that call is gone, the request runs on as an orphan, for GRACE_S
-and no longer than the call's own deadline; when it is finished, its results stay for GRACE_S, since nobody
-knows whether they arrived. A call that brings the same request with the same key joins: it gets what is
-there and what comes. Where the caller says that nobody waits any more, all this ends at once.
+A request with an idempotency key is kept from when all of it is submitted. Its results are recorded here on
+their way to the call that asked. When that call is gone, the request runs on as an orphan, for grace_s (the
+engine's `lost_calls_s`) and no longer than the call's own deadline; when it is finished, its results stay
+for as long, since nobody knows whether they arrived. A call that brings the same request with the same key
+joins: it gets what is there and what comes. Where the caller says that nobody waits any more, all this ends
+at once.
 
 Bounds: what is recorded, of all requests together, and their number; the oldest finished ones go first, and
 where that is not enough, what is just recorded is kept no longer: the call that asks gets it all the same.
@@ -26,7 +27,6 @@ from gradebox_engine.convert import InvalidSuite
 from gradebox_engine.scheduler import Scheduler
 from gradebox_engine.work import Call, Job
 
-GRACE_S = 30.0
 MAX_BYTES = 64 << 20  # of results
 MAX_REQUESTS = 100_000
 MAX_KEY = 128  # characters
@@ -68,7 +68,7 @@ class Keyed:
 class KeyedRequests:
     """Those of one engine."""
 
-    def __init__(self, scheduler: Scheduler, *, grace_s: float = GRACE_S, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, scheduler: Scheduler, *, grace_s: float, max_bytes: int = MAX_BYTES) -> None:
         self._scheduler = scheduler
         self._grace_s = grace_s
         self._max_bytes = max_bytes

@@ -5,6 +5,7 @@ so its default is far above what a busy machine can make of the CPU limit: 4 x c
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -91,6 +92,15 @@ def resolve(asked: dict[str, Any], ceilings: Ceilings) -> Limits:
     cpu_time_s = full.get("cpu_time_s", DEFAULT_CPU_TIME_S)
     full.setdefault("wall_time_s", default_wall_time_s(cpu_time_s))
     return clamp(Limits(**full), ceilings)
+
+
+# Of all commands that compile one program, where a manifest says nothing. A compiler and its helpers are processes.
+_COMPILING: dict[str, Any] = {"cpu_time_s": 30.0, "memory_bytes": 1 << 30, "processes": 16, "disk_bytes": 128 << 20}
+
+
+def compile_limits(own: Mapping[str, Any]) -> dict[str, Any]:
+    """The limits of compiling, as `resolve` takes them, for those that a language's manifest names."""
+    return {**_COMPILING, **own}
 
 
 def clamp(limits: Limits, ceilings: Ceilings) -> Limits:

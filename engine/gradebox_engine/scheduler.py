@@ -6,6 +6,8 @@ unit of fair share within what its tenant has. Jobs are cut into *chunks* that a
 - Which job is next, and how much may wait: see `queue`.
 - Chunks aim at 50 ms of work, by what the problem's earlier programs took, so that small requests
   get in between, and all workers finish a job at about the same time.
+- Which worker: an idle one that knows the problem, or else one that has a jail of its image at hand. Any other can
+  make one; fair shares alone say which job is next, so that a bulk of one image does not hold up another's.
 - A worker has one chunk, and a second one waiting where the first should not take long. One that waits
   behind a program that takes long after all, or while another worker has nothing to do, is taken back.
 - A worker that dies, or whose jail does, is the engine's fault: the programs it was working on run
@@ -19,6 +21,7 @@ unit of fair share within what its tenant has. Jobs are cut into *chunks* that a
 """
 
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 
 from gradebox_engine.queue import Queue
@@ -37,6 +40,7 @@ ATTEMPTS_ANSWERED = 2  # where each ended in an answer, and the answer was ENGIN
 FAILED_MOST_S = 60.0  # in failed attempts at one program, at least two; waits for new jails are in it
 REPLACE_S = 0.3  # of a worker: about what a new jail or a new worker process takes
 SUITES_PER_WORKER = 48  # fewer than a worker remembers
+IMAGES_PER_WORKER = 3  # fewer than a worker has jails for
 
 
 class Scheduler:
@@ -223,12 +227,13 @@ class Scheduler:
             # An idle worker that knows the problem is better, and any other than one that failed.
             others = list(idle)
             knowing = [w for w in others if key in w.suites]
+            if not knowing and (image := job.suite.image):  # or one that has a jail of the image
+                knowing = [w for w in others if image in w.images]
             worker = (knowing or others or [worker])[0] if (knowing or worker is avoid) else worker
         known = key in worker.suites
-        worker.suites[key] = None
-        worker.suites.move_to_end(key)
-        if len(worker.suites) > SUITES_PER_WORKER:
-            worker.suites.popitem(last=False)
+        _remember(worker.suites, key, SUITES_PER_WORKER)
+        if job.suite.image:
+            _remember(worker.images, job.suite.image, IMAGES_PER_WORKER)
         chunk.started_s = time.monotonic() if not worker.chunks else 0.0
         worker.chunks.append(chunk)
         job.call.charge(chunk.estimate_s)
@@ -318,3 +323,11 @@ class Scheduler:
         if job.unfinished == 0:
             self._queue.end(job)
         job.emit(results)
+
+
+def _remember[T](known: OrderedDict[T, None], key: T, most: int) -> None:
+    """The newest come last; the oldest leave."""
+    known[key] = None
+    known.move_to_end(key)
+    if len(known) > most:
+        known.popitem(last=False)

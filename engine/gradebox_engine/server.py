@@ -18,6 +18,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, cast
@@ -31,6 +32,10 @@ from gradebox_engine.calls import CallObserver
 from gradebox_engine.config import EngineConfig
 from gradebox_engine.convert import limits_to_wire
 from gradebox_engine.fronts import Share
+from gradebox_engine.images.catalog import Offered, known, offered
+from gradebox_engine.images.manifest import InvalidManifest
+from gradebox_engine.images.recipe import recipes_folder
+from gradebox_engine.images.store import Store
 from gradebox_engine.limits import Limits
 from gradebox_engine.logs import configure_logging
 from gradebox_engine.metrics import Meter
@@ -40,7 +45,7 @@ from gradebox_engine.recent import Recent
 from gradebox_engine.reporting import SERVES, Lifeline, View
 from gradebox_engine.scheduler import Scheduler
 from gradebox_engine.service import GradingService
-from gradebox_engine.suites import Image
+from gradebox_engine.suites import Image, Images, offered_image
 from gradebox_engine.tenants import Tenants
 from gradebox_engine.tls import server_credentials
 from gradebox_engine.tracing import Tracing, open_tracing
@@ -69,12 +74,14 @@ def run_server(config: EngineConfig) -> int:
     config = config.with_machine()
     assert config.workers is not None and config.fronts is not None
     try:
+        offered(Store(config.image_store), config.images, check=not config.embedded)
         if config.fronts > 1:
             check_cache(config)
             server_credentials(config)
             return fronts.supervise(config, chosen.tier, recent)
         asyncio.run(_serve(config, chosen.tier, Share(1, 1, 0, config.workers), recent))
-    except RuntimeError as error:  # no worker starts; the address is taken; the cache's file is something else
+    except (RuntimeError, InvalidManifest) as error:
+        # No worker starts; the address is taken; the cache's file is something else; an image was changed.
         _log.error("cannot serve", reason=str(error))
         return 1
     return 0
@@ -110,6 +117,7 @@ async def _serve(config: EngineConfig, of_tier: tier.Tier, share: Share, recent:
     lifeline = Lifeline() if share.fronts > 1 else None
     tracing = open_tracing(config)
     cache = open_cache(config, share.fronts)
+    offer = offered(Store(config.image_store), config.images, check=False)
     meter = Meter()
     scheduler = Scheduler(
         max_programs=max(1, config.max_queued_programs // share.fronts),
@@ -117,7 +125,7 @@ async def _serve(config: EngineConfig, of_tier: tier.Tier, share: Share, recent:
         observer=meter,
     )
     settings = {
-        "image": config.image,
+        "images": [image.settings() for image in offer],
         "packages": str(config.packages.absolute()) if config.packages else None,
         "warm_modules": config.warm_modules,
         "ceilings": asdict(config.ceilings),
@@ -140,7 +148,7 @@ async def _serve(config: EngineConfig, of_tier: tier.Tier, share: Share, recent:
         await asyncio.wait({starting, ended}, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
             await starting
-            serving = await listen(config, scheduler, pool, cache, share, meter, tracing, tenants)
+            serving = await listen(config, scheduler, pool, cache, share, meter, tracing, tenants, offer)
             serving.watch()
             _log.info("serving", listen=config.listen, workers=share.workers, tier=of_tier)
             if lifeline is not None:
@@ -216,14 +224,16 @@ async def listen(
     meter: Meter | None = None,
     tracing: Tracing | None = None,
     tenants: Tenants | None = None,
+    offer: Sequence[Offered] = (),
 ) -> Serving:
     """Serves on the configured address, for a pool that has started. Raises RuntimeError."""
     tenants = tenants or Tenants(config)
     name, _, digest = pool.hello["image"].partition("@")
-    image = Image(name, digest)
+    unbuilt = {name: tuple(manifest.languages) for name, manifest in known(recipes_folder()).items()}
+    images = Images([Image(name, digest), *(offered_image(one, config.ceilings) for one in offer)], unbuilt)
     info = wire.InfoResponse(
         version=version("gradebox"),
-        images=[wire.ImageInfo(name=name, digest=digest, languages=image.languages)],
+        images=[wire.ImageInfo(name=i.name, digest=i.digest, languages=i.languages) for i in images.offered],
         ceilings=limits_to_wire(config.ceilings),
         defaults=limits_to_wire(Limits()),
         protections=pool.hello["protections"],
@@ -252,7 +262,7 @@ async def listen(
             *age,
         ],
     )
-    service = GradingService(config, scheduler, image, info, cache, meter, tenants)
+    service = GradingService(config, scheduler, images, info, cache, meter, tenants)
     server.add_generic_rpc_handlers((service.handlers(),))
     credentials = server_credentials(config)
     if credentials is None:

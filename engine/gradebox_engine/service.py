@@ -26,9 +26,9 @@ from gradebox_engine.idempotency import KeyedRequests
 from gradebox_engine.metrics import Meter
 from gradebox_engine.quotas import QuotaPassed
 from gradebox_engine.scheduler import Scheduler
-from gradebox_engine.suites import Image, Suites
+from gradebox_engine.suites import Images, Suites
 from gradebox_engine.tenants import Tenant, Tenants
-from gradebox_engine.work import Call, Job
+from gradebox_engine.work import Call, Job, SuiteEntry
 from gradebox_proto.v1 import grading_pb2 as wire
 from gradebox_proto.v1 import routing_pb2 as routed
 
@@ -42,7 +42,7 @@ class GradingService:
         self,
         config: EngineConfig,
         scheduler: Scheduler,
-        image: Image,
+        images: Images,
         info: wire.InfoResponse,
         cache: Cache | None,
         meter: Meter,
@@ -54,20 +54,22 @@ class GradingService:
         self._tenants = tenants
         self._under_way: set[Callable[[], None]] = set()  # calls, each by what hands it back
         self._idle = asyncio.Event()
-        self.suites = Suites(image, config.ceilings)
+        self.suites = Suites(images, config.ceilings)
         self._info = info
-        self._stamp = wire.EngineStamp(
-            version=info.version,
-            image=f"{image.name}@{image.digest}",
-            protections=info.protections,
-        )
-        self._stamp_bytes = self._stamp.SerializeToString()
+        self._stamps = {
+            "" if image is images.own else image.full_name: wire.EngineStamp(
+                version=info.version, image=image.full_name, protections=info.protections
+            )
+            for image in images.offered
+        }
+        stamps = {name: stamp.SerializeToString() for name, stamp in self._stamps.items()}
+        self._stamp_bytes = stamps[""]
         self._cache = cache
         self._meter = meter
         self._log_programs = config.log_programs
         cached = CachedGrading(cache, self._stamp_bytes) if cache is not None else None
-        self._keyed = KeyedRequests(scheduler)
-        self._asker = Asker(scheduler, self.suites, cached, self._keyed, config)
+        self._keyed = KeyedRequests(scheduler, grace_s=config.lost_calls_s)
+        self._asker = Asker(scheduler, self.suites, cached, self._keyed, config, stamps)
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """What a gRPC server needs to serve this."""
@@ -124,14 +126,17 @@ class GradingService:
             request = parsed(wire.RunRequest, message, self._max_message_bytes)
             if len(request.source) > self._max_program_bytes:
                 return wire.RunResponse(
-                    verdict=wire.COMPILE_ERROR, message=too_large(self._max_program_bytes), engine=self._stamp
+                    verdict=wire.COMPILE_ERROR, message=too_large(self._max_program_bytes), engine=self._stamps[""]
                 )
-            response = await self._run(request, tenant, call, context)
-        response.engine.CopyFrom(self._stamp)
+            suite, data = self.suites.run_request(request)
+            response = await self._run(request, suite, data, tenant, call, context)
+        response.engine.CopyFrom(self._stamps[suite.image])
         self._meter.run(call, response)
         return response
 
-    async def _run(self, request: wire.RunRequest, tenant: Tenant, call: Call, context: Any) -> wire.RunResponse:
+    async def _run(
+        self, request: wire.RunRequest, suite: SuiteEntry, data: bytes, tenant: Tenant, call: Call, context: Any
+    ) -> wire.RunResponse:
         answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
         def emit(results: list[bytes]) -> None:
@@ -145,8 +150,7 @@ class GradingService:
         keyed = job = None
         if self._log_programs:
             log_programs(0, [request.source])
-        key, request.idempotency_key = request.idempotency_key, ""
-        suite, data = self.suites.run_request(request)
+        key = request.idempotency_key
         left_s = None
         try:
             if key:

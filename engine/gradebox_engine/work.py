@@ -58,6 +58,7 @@ class SuiteEntry:
     program_bound_s: float  # no program can honestly take longer
     cost_s: float | None = None  # of one program, moving average
     jobs: int = 0  # that are not finished; they keep `data` in memory
+    image: str = ""  # name@digest; "" is the engine's own
 
 
 @dataclass(slots=True, eq=False)
@@ -157,4 +158,5 @@ class Worker:
     link: WorkerLink
     chunks: deque[Chunk] = field(default_factory=deque)
     suites: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
+    images: OrderedDict[str, None] = field(default_factory=OrderedDict)  # of which it has a jail at hand
     heard_s: float = 0.0

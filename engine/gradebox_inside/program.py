@@ -7,6 +7,8 @@
     ("in_process", index, kind, setup, source)             ("tested", index, cpu_ns, wall_ns, result)
     ("serve",)                                             ("served",) when the oracle pauses or is gone
     ("stdio", source, argv)                                exits; status not 0: after ("ended", status, info)
+    ("stdio", source, argv, {"files", "fetch"})            the same in a child; then see `supervise`
+    ("exec", order), ("compile", order)                    see `supervise`
 
 Answers to "calls" lie in the channel until the bell, a pipe, is rung: at the end, and before more time or bytes have
 come together than the worker should not know of. A worker that was woken for each would spend more on that than on all
@@ -24,7 +26,9 @@ import gc
 import os
 import sys
 from _operator import is_
+from functools import partial
 
+from gradebox_inside import supervise
 from gradebox_inside.calls import LOADED, answer_calls
 from gradebox_inside.encode import encode
 from gradebox_inside.frames import Channel
@@ -61,6 +65,25 @@ def _signs(before: tuple[Any, ...]) -> list[str]:
     now = vars(builtins).values()
     same = len(now) == len(before) and all(map(is_, now, before))  # no comparison that the program could answer
     return [] if same else ["PATCHED_BUILTINS"]
+
+
+def _whole(source: bytes, argv: list[str], worker: Channel) -> int:
+    """Runs a whole program. Returns its exit status; the message only explains it."""
+    code, info = run(source, argv)
+    if code:
+        worker.send(encode(("ended", code, info)))
+    return code & 0xFF
+
+
+def _with_files(source: bytes, argv: list[str], options: dict[str, Any], worker: Channel) -> int:
+    """The same with files before and after it; those after it are told by the parent of the program's process."""
+    supervise.put_files("/tmp", options["files"])
+    if not options["fetch"]:
+        return _whole(source, argv, worker)
+    status, peak_bytes = supervise.fork_and_wait(partial(_whole, source, argv, worker))
+    supervise.send_fetched(options["fetch"], worker.send)
+    worker.send(encode(("exited", status, peak_bytes)))
+    return 0
 
 
 def serve(channel: socket, oracle: socket | None, bell_fd: int | None = None) -> None:
@@ -111,10 +134,13 @@ def serve(channel: socket, oracle: socket | None, bell_fd: int | None = None) ->
                 conversation.serve()
                 answer = ("served",)
             elif tag == "stdio":
-                code, info = run(message[1], message[2])
-                if code:
-                    worker.send(encode(("ended", code, info)))
-                _exit(code & 0xFF)  # the status is the evidence; the message only explains it
+                if len(message) > 3:
+                    _exit(_with_files(message[1], message[2], message[3], worker))
+                _exit(_whole(message[1], message[2], worker))  # the status is the evidence
+            elif tag == "exec":
+                _exit(supervise.run_command(message[1], worker.send))
+            elif tag == "compile":
+                _exit(supervise.run_compiler(message[1], worker.send))
             else:
                 answer = ("refused", tag)
             del message

@@ -197,7 +197,7 @@ def _limit(spec: dict[str, Any]) -> None:
     limits = (
         (resource.RLIMIT_FSIZE, spec["disk_bytes"]),
         (resource.RLIMIT_NPROC, spec["processes"] + MAX_THREADS),  # per uid: fork and thread bombs
-        (resource.RLIMIT_AS, spec["memory_bytes"] + ADDRESS_SPACE_SLACK_BYTES),
+        *(() if spec["reserves_memory"] else ((resource.RLIMIT_AS, spec["memory_bytes"] + ADDRESS_SPACE_SLACK_BYTES),)),
     )
     for which, value in (*limits, *spec.get("rlimits", ())):  # more of them where there is no control group
         resource.setrlimit(which, (value, value))
@@ -222,7 +222,8 @@ def _take_uid(spec: dict[str, Any]) -> None:
     os.setgroups([])
     os.setresgid(spec["uid"], spec["uid"], spec["uid"])
     os.setresuid(spec["uid"], spec["uid"], spec["uid"])
-    prctl(PR_SET_DUMPABLE, 1)  # changing the uid took /proc/self/fd (that is, /dev/stdin) away
+    # Changing the uid took /proc/self/fd (that is, /dev/stdin) away. The init of a command keeps its memory to itself.
+    prctl(PR_SET_DUMPABLE, 0 if spec["supervised"] else 1)
 
 
 def _drop_capabilities() -> None:
@@ -236,7 +237,8 @@ def _no_new_privileges() -> None:
 def enter(spec: dict[str, Any], descriptors: list[int], bpf: bytes) -> None:
     """The checklist that a fresh clone walks from fork server to sandboxed process. Raises OSError.
 
-    spec: uid, disk_bytes, memory_bytes, processes, scratch_of (a pid to share files with, or 0).
+    spec: uid, disk_bytes, memory_bytes, processes, scratch_of (a pid to share files with, or 0), supervised (a command
+    runs in it, see `supervise`), reserves_memory (address space is not limited).
     Each step is a layer of its own: tests/sandbox/test_layers.py tries every one of them with the others off.
     """
     os.setsid()  # no controlling terminal, no process group of the fork server's

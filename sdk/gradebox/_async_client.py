@@ -18,6 +18,7 @@ from gradebox._problems import (
     Program,
     Suite,
     Test,
+    encode_files,
     encode_programs,
     encode_text,
 )
@@ -180,17 +181,27 @@ class AsyncClient:
         source: Program,
         *,
         stdin: Program = "",
-        language: str = "python",
+        language: str | None = None,
         image: str | None = None,
         limits: Limits | Mapping[str, Any] | None = None,
+        files: Mapping[str, Program] | None = None,
+        fetch: Sequence[str] = (),
         timeout_s: float | None = None,
     ) -> RunResult:
-        """Runs one program as a whole. Raises as `grade` does."""
+        """Runs one program as a whole. Raises as `grade` does.
+
+        language: None is Python, or what the image has. files: contents by name, in the program's folder when it
+        starts; as many bytes as `disk_bytes` allows. fetch: names of files that are wanted back: the result's `files`
+        has those that the program has left there, none above 20 MiB.
+        """
         deadline = Deadline(timeout_s)
+        given, wanted = encode_files(files, fetch)
         request = wire.RunRequest(
             source=encode_text(source, "source"),
             stdin=encode_text(stdin, "stdin"),
-            language=language,
+            files=given,
+            fetch_files=wanted,
+            language=language or "",
             image=image or "",
             idempotency_key=new_key(),
         )

@@ -1,6 +1,7 @@
 """The synchronous client: the asynchronous one, run in a background thread."""
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -12,7 +13,7 @@ from gradebox._deadline import Deadline
 from gradebox._problems import Limits, Problem, Program, Test
 from gradebox._results import EngineInfo, Graded, RunResult, SubmissionResult
 from gradebox._retry import RETRY_S
-from gradebox._threads import wait_for
+from gradebox._threads import start, wait_for
 from gradebox._words import Seal
 
 _CLOSE_ATTEMPTS = 100
@@ -99,20 +100,25 @@ class Client:
 
     def _each(self, bulk: Bulk, items: Items) -> Iterator[Graded]:
         batches = bulk.batches(items)
+        thread = threading.get_ident()
         try:
             while (batch := wait_for(_next(batches))) is not None:
                 yield from batch
+                thread = threading.get_ident()
         finally:
-            wait_for(_close(batches))
+            # A garbage collection may end it in any thread, also in those that would have to do the work.
+            (wait_for if threading.get_ident() == thread else start)(_close(batches))
 
     def run(
         self,
         source: Program,
         *,
         stdin: Program = "",
-        language: str = "python",
+        language: str | None = None,
         image: str | None = None,
         limits: Limits | Mapping[str, Any] | None = None,
+        files: Mapping[str, Program] | None = None,
+        fetch: Sequence[str] = (),
         timeout_s: float | None = None,
     ) -> RunResult:
         """See AsyncClient.run."""
@@ -123,6 +129,8 @@ class Client:
                 language=language,
                 image=image,
                 limits=limits,
+                files=files,
+                fetch=fetch,
                 timeout_s=timeout_s,
             )
         )

@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Protocol
 
 import grpc
@@ -88,6 +88,7 @@ class Connection:
         self._calls: dict[str, Any] = {}
         self._known: set[bytes] = set()
         self._closed = False
+        self._unanswered: dict[object, Callable[[], list[str]]] = {}
 
     async def ready(self) -> None:
         """Waits for an engine of our own to be there. Raises EngineFault."""
@@ -95,7 +96,8 @@ class Connection:
             await self._peer.ready()
 
     async def close(self) -> None:
-        """Closes the channel; calls under way fail."""
+        """Closes the channel; calls under way fail, and the engine is told that nobody waits for them."""
+        await self.abandon([key for keys in self._unanswered.values() for key in keys()])
         self._closed = True
         channel, self._channel = self._channel, None
         if channel is not None and self._pid != os.getpid():
@@ -162,6 +164,16 @@ class Connection:
             raise
         self.answered()
         return answer
+
+    @contextlib.contextmanager
+    def waiting(self, keys: Callable[[], list[str]]) -> Iterator[None]:
+        """Within it, what `keys()` names is not answered yet: see close."""
+        token = object()
+        self._unanswered[token] = keys
+        try:
+            yield
+        finally:
+            del self._unanswered[token]
 
     async def abandon(self, keys: list[str]) -> None:
         """Tells the engine, as far as it can be told, that nobody waits for these requests any more."""

@@ -60,16 +60,24 @@ _LIMITS = tuple(field.name for field in fields(Limits))
 
 @dataclass(frozen=True, slots=True)
 class CodeTest:
-    """Python beside which the program's names can be used; usually one assert."""
+    """Python beside which the program's names can be used; usually one assert.
+
+    In other languages: text that is appended to the program; passed when the whole ends with status 0.
+    """
 
     source: str
 
 
 @dataclass(frozen=True, slots=True)
 class Checker:
-    """How standard output is compared: `lines`, `exact`, `tokens`, `float` or `judge`.
+    """How standard output is compared: `lines`, `exact`, `tokens`, `float`, `unordered`, `judge` or `interactive`.
 
-    `rel_tol` and `abs_tol` are for `float`, `source` is the program of a `judge`.
+    `unordered` is `lines` in any order. `rel_tol` and `abs_tol` are for `float`. `source` is a judge program, in
+    Python: a `judge` gets JSON with stdin, stdout and expected_stdout on its standard input, and files of its folder,
+    input.txt, answer.txt and output.txt; an `interactive` one gets the first two, and talks with the program: it reads
+    what the program writes, and the other way round. Both say by exit status 0 (or 42) that the program is right, by 1
+    (or 2, 43) that it is wrong, with a message in a first line of standard output or, where that goes to the program,
+    of standard error; all else is the judge's own failure, an ENGINE_ERROR.
     """
 
     kind: str = "lines"
@@ -108,7 +116,8 @@ class Problem:
     """A task: tests, and what they share. The suite it makes is computed once, at first use.
 
     `tests` are strings, mappings as in a problems file, or typed tests; `limits` a Limits or a
-    mapping; `min_seal` the weakest seal that is accepted (a Seal or its name).
+    mapping; `min_seal` the weakest seal that is accepted (a Seal or its name). `test_setup` is Python beside the tests;
+    in other languages, text that goes before the program where a test is text that comes after it.
     """
 
     tests: Sequence[Test]
@@ -182,6 +191,19 @@ def encode_text(text: Program, field: str) -> bytes:
     if isinstance(text, bytes):
         return text
     raise InvalidRequest(f"must be a string, not {_kind(text)}", field)
+
+
+def encode_files(files: Mapping[str, Program] | None, fetch: Sequence[str]) -> tuple[list[wire.File], list[str]]:
+    """Files of a run, and the names of those that are wanted back. Raises InvalidRequest."""
+    if files is not None and not isinstance(files, Mapping):
+        raise InvalidRequest(f"must be a mapping of names to contents, not {_kind(files)}", "files")
+    if isinstance(fetch, str | bytes) or not isinstance(fetch, Sequence):
+        raise InvalidRequest(f"must be a list of names, not {_kind(fetch)}", "fetch")
+    given = [
+        wire.File(name=_name(name, "files"), content=encode_text(content, f"files[{name!r}]"))
+        for name, content in (files or {}).items()
+    ]
+    return given, [_name(name, f"fetch[{index}]") for index, name in enumerate(fetch)]
 
 
 def encode_programs(programs: Sequence[Program], field: str = "programs") -> list[bytes]:

@@ -1,6 +1,6 @@
 """What an engine answers, as frozen values. Times are seconds, sizes bytes."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,7 +94,8 @@ class Graded:
 class RunResult:
     """One program that was run. `verdict` is PASSED when it ended with status 0.
 
-    `exit_code` is None when it was ended by a signal or a limit.
+    `exit_code` is None when it was ended by a signal or a limit. `files` are those that were to be fetched, by name, as
+    far as the program has left them.
     """
 
     verdict: Verdict
@@ -106,6 +107,7 @@ class RunResult:
     memory_bytes: int
     message: str
     engine: EngineStamp
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,7 @@ def run_from_wire(message: wire.RunResponse) -> RunResult:
         memory_bytes=message.memory_bytes,
         message=message.message,
         engine=stamp_from_wire(message.engine),
+        files={file.name: file.content for file in message.files},
     )
 
 

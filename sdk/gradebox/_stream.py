@@ -113,15 +113,16 @@ class Stream:
     async def run(self) -> None:
         """Keeps a stream open while there is something to be answered. Ends only by an exception."""
         await self.connection.ready()
-        while True:
-            while not self._requests:
-                self._to_send.clear()
-                await self._to_send.wait()
-            begun_s = time.monotonic()
-            try:
-                await self.connection.once(self._stream)
-            except (Overloaded, Unavailable) as error:
-                await self._recover(error, begun_s)
+        with self.connection.waiting(lambda: self.keys):
+            while True:
+                while not self._requests:
+                    self._to_send.clear()
+                    await self._to_send.wait()
+                begun_s = time.monotonic()
+                try:
+                    await self.connection.once(self._stream)
+                except (Overloaded, Unavailable) as error:
+                    await self._recover(error, begun_s)
 
     async def _recover(self, error: Overloaded | Unavailable, begun_s: float) -> None:
         """Returns when it is time for another attempt. Raises `error`, or a better reason, when there is to be none."""

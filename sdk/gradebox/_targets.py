@@ -75,7 +75,8 @@ class Targets:
             connection, begun_s = None, time.monotonic()
             try:
                 async with self._one(lost, deadline) as connection:
-                    return await attempt(connection)
+                    with connection.waiting(lambda: [key] if key is not None else []):
+                        return await attempt(connection)
             except asyncio.CancelledError:
                 if connection is not None and key is not None:
                     self._aside(connection.abandon([key]))

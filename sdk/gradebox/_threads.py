@@ -62,6 +62,11 @@ def wait_for[T](work: Coroutine[Any, Any, T]) -> T:
         raise
 
 
+def start(work: Coroutine[Any, Any, object]) -> None:
+    """Runs a coroutine in the background loop and does not wait for it."""
+    asyncio.run_coroutine_threadsafe(work, _loop.get())
+
+
 async def in_thread[T](work: Callable[[], T]) -> T:
     """Runs something that may block for long in a thread that nothing waits for, not even the process's end."""
     loop = asyncio.get_running_loop()

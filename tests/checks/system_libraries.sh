@@ -2,7 +2,8 @@
 # Installs libnl-route-3-200 (nsjail) and libseccomp2 (pyseccomp) when the machine has not got them, and uidmap, whose
 # newuidmap an ordinary user's engine needs: through apt as root, else through sudo when it asks no password, else says
 # what to run.
-# usage: system_libraries.sh PYTHON [--browser]   (with: also a headless Chromium, for the tests of the live page)
+# usage: system_libraries.sh PYTHON [--tests]   (with: also a headless Chromium, for the tests of the live page, and
+# mmdebstrap and npm, which images are built with)
 set -euo pipefail
 
 missing=$("$1" - <<'PY'
@@ -22,9 +23,11 @@ if not all(shutil.which(tool, path="/usr/bin:/usr/sbin:/bin") for tool in ("newu
 PY
 )
 browsers="chromium-headless-shell chromium chromium-browser google-chrome"
-# shellcheck disable=SC2086  # any of them
-if [ "${2:-}" = --browser ] && ! command -v $browsers >/dev/null; then
-    missing="$missing chromium-headless-shell fonts-dejavu-core"
+if [ "${2:-}" = --tests ]; then
+    # shellcheck disable=SC2086  # any of them
+    command -v $browsers >/dev/null || missing="$missing chromium-headless-shell fonts-dejavu-core"
+    command -v mmdebstrap >/dev/null || missing="$missing mmdebstrap"
+    command -v npm >/dev/null || missing="$missing npm"
 fi
 [ -n "${missing// /}" ] || exit 0
 

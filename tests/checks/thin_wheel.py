@@ -53,6 +53,8 @@ NEEDED = (
     "gradebox/integrations/trl.py",
     "gradebox/py.typed",
     "gradebox_engine/cli/__init__.py",
+    "gradebox_engine/sandbox_images/cpp/packages.amd64.lock",
+    "gradebox_engine/sandbox_images/cpp/recipe.toml",
     "gradebox_engine/samples/problems.jsonl",
     "gradebox_engine/samples/programs.jsonl",
     "gradebox_command/rows.py",

@@ -76,6 +76,13 @@ def test_compose_and_containerfile(deploy: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_containerfiles_of_sandbox_images_have_no_faults(checkers: None, repository: Path) -> None:
+    files = [str(file) for file in sorted((repository / "sandbox_images").glob("*/Containerfile"))]
+    done = subprocess.run([str(TOOLS / "hadolint"), *files], capture_output=True, text=True, check=False)
+    assert len(files) >= 9
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_entry_point_is_a_script_that_can_be_parsed(deploy: Path) -> None:
     assert subprocess.run(["sh", "-n", str(deploy / "entrypoint.sh")], check=False).returncode == 0
     assert (deploy / "entrypoint.sh").stat().st_mode & 0o111

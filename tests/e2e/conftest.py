@@ -3,12 +3,19 @@
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from tests.conftest import in_ci
 from tests.e2e import footprint
 from tests.e2e.serving import Server, StartServer
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
+
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
@@ -43,3 +50,23 @@ def start_server(folder: Path) -> Iterator[StartServer]:
         yield start
     for server in servers:
         assert footprint.settled(server.pids, before, server.temporary) == []
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator["Browser"]:
+    """A headless browser: where there is none, fails in CI, else skips."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    try:
+        from playwright.async_api import async_playwright
+    except ImportError:
+        found = None
+    if found is None:
+        reason = "no browser: make setup-test (Debian's chromium-headless-shell, and the extra `checks`)"
+        if in_ci():
+            pytest.fail(f"{reason}; in continuous integration that is a failure", pytrace=False)
+        pytest.skip(f"NOT TESTED: {reason}")
+    async with async_playwright() as driver:
+        # Root has no sandbox for it; it sees no page but ours.
+        started = await driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield started
+        await started.close()

@@ -88,9 +88,10 @@ def test_limits_are_the_requests(gateway: Gateway) -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"language": "cpp"}, "cpp"),
-        ({"files": {"a.txt": "YQ=="}}, "files"),
-        ({"fetch_files": ["a.txt"]}, "fetch_files"),
+        ({"language": "cobol"}, "cobol"),
+        ({"files": {"a.txt": "no base64"}}, "files"),
+        ({"files": {"../a.txt": "YQ=="}}, "files[0].name"),
+        ({"fetch_files": ["/etc/passwd"]}, "fetch_files[0]"),
         ({"args": ["-q"]}, "args"),
     ],
 )
@@ -99,6 +100,13 @@ def test_what_is_not_offered_is_said_in_its_own_form(gateway: Gateway, more: dic
     assert answer["status"] == "SandboxError"
     assert said in answer["message"]
     assert answer["run_result"] is None
+
+
+def test_files_go_in_and_come_out(gateway: Gateway) -> None:
+    code = "open('b/c.txt', 'w').write(open('a.txt').read() * 2)"
+    answer = run(gateway, code, files={"a.txt": "YWI=", "b/d": ""}, fetch_files=["b/c.txt", "missing"])
+    assert answer["status"] == "Success", answer
+    assert answer["files"] == {"b/c.txt": "YWJhYg=="}
 
 
 def test_absent_files_are_none(gateway: Gateway) -> None:

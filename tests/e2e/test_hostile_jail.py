@@ -18,6 +18,7 @@ from gradebox_engine.jail import launch, process, rootfs
 from gradebox_engine.jail.launch import Jail, JailDied
 from gradebox_engine.limits import Limits
 from gradebox_engine.worker import stdio
+from gradebox_engine.worker.programs import python_program
 from gradebox_engine.worker.watch import OomWatch
 
 LIMITS = Limits(cpu_time_s=2, wall_time_s=4, memory_bytes=256 << 20, disk_bytes=16 << 20)
@@ -106,7 +107,7 @@ def _run(code: str) -> stdio.Ran | JailDied:
     started_s = time.monotonic()
     jail = _taken(code)
     try:
-        return stdio.run(jail, b"print(1)", b"", LIMITS, OomWatch(jail), lambda: False)
+        return stdio.run(jail, python_program(b"print(1)"), b"", LIMITS, OomWatch(jail), lambda: False)
     except JailDied as died:
         return died
     finally:

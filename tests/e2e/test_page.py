@@ -1,11 +1,8 @@
 """The live page in a real browser: what it shows, what it never does, light and dark, wide and narrow."""
 
-import shutil
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.conftest import in_ci
 
 from gradebox_engine.families import Family
 from gradebox_engine.http.server import bind, serve_http
@@ -18,28 +15,7 @@ from gradebox_engine.snapshot import Facts, Snapshot
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
 
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 HOSTILE = "<img src=x onerror=\"document.title='taken over'\"><script>document.title='taken over'</script>"
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator["Browser"]:
-    """A headless browser: where there is none, fails in CI, else skips."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    try:
-        from playwright.async_api import async_playwright
-    except ImportError:
-        found = None
-    if found is None:
-        reason = "no browser: make setup-test (Debian's chromium-headless-shell, and the extra `checks`)"
-        if in_ci():
-            pytest.fail(f"{reason}; in continuous integration that is a failure", pytrace=False)
-        pytest.skip(f"NOT TESTED: {reason}")
-    async with async_playwright() as driver:
-        # Root has no sandbox for it; it sees no page but ours.
-        started = await driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield started
-        await started.close()
 
 
 def snapshot(*, submissions: float, ready: bool = True, text: str = "plain") -> Snapshot:

@@ -19,6 +19,7 @@ from gradebox_engine.jail import rootfs
 from gradebox_engine.jail.launch import Jail
 from gradebox_engine.limits import Limits
 from gradebox_engine.worker import stdio
+from gradebox_engine.worker.programs import python_program
 from gradebox_engine.worker.watch import OomWatch
 
 LIMITS = Limits(cpu_time_s=2, wall_time_s=6, memory_bytes=256 << 20, disk_bytes=16 << 20)
@@ -54,7 +55,7 @@ def run(jail: Jail) -> Run:
     """Runs a program as `__main__` in a sandbox of its own: run(source, stdin=…, **limits)."""
 
     def run_program(source: str, stdin: bytes = b"", **limits: Any) -> stdio.Ran:
-        return stdio.run(jail, source.encode(), stdin, replace(LIMITS, **limits), OomWatch(jail), never)
+        return stdio.run(jail, python_program(source.encode()), stdin, replace(LIMITS, **limits), OomWatch(jail), never)
 
     return run_program
 

@@ -18,10 +18,12 @@ from nsjail.config import NsJailConfig
 from nsjail.enums import RLimitType
 
 from gradebox_engine import images
+from gradebox_engine.images.host import host_interpreter
 from gradebox_engine.jail import rootfs
 from gradebox_engine.jail.launch import Jail
 from gradebox_engine.limits import Limits
 from gradebox_engine.worker import stdio
+from gradebox_engine.worker.programs import python_program
 from gradebox_engine.worker.watch import OomWatch
 
 LIMITS = Limits(cpu_time_s=10, wall_time_s=60, memory_bytes=256 << 20, disk_bytes=16 << 20)
@@ -139,7 +141,7 @@ class PartialJail(Jail):
         assert config.exec_bin is not None
         start = config.exec_bin.arg[-1]
         if "mount namespace" in off:  # there is no image then: the same interpreter and code, where the host has them
-            config.exec_bin.path = str(images._host_interpreter())
+            config.exec_bin.path = str(host_interpreter())
             start = start.replace(repr(str(Path(images.INSIDE_FOLDER).parent)), repr(_inside_parent()))
         first, main = start.rsplit("; ", 1)
         assert main == "forkserver.main()"
@@ -165,7 +167,9 @@ class PartialJail(Jail):
 
     def run(self, source: str, stdin: bytes = b"", **limits: Any) -> stdio.Ran:
         """Runs a program as `__main__`, as the worker does."""
-        return stdio.run(self, source.encode(), stdin, replace(LIMITS, **limits), OomWatch(self), lambda: False)
+        return stdio.run(
+            self, python_program(source.encode()), stdin, replace(LIMITS, **limits), OomWatch(self), lambda: False
+        )
 
 
 def _inside_parent() -> str:

@@ -1,8 +1,8 @@
 """The tier `rootless`: a real engine and real jails of an ordinary user, with the verdicts of the tier `full`."""
 
+import contextlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -34,6 +34,7 @@ from gradebox_engine import images
 from gradebox_engine.jail.launch import Jail
 from gradebox_engine.limits import Limits
 from gradebox_engine.worker import stdio
+from gradebox_engine.worker.programs import python_program
 from gradebox_engine.worker.watch import OomWatch
 jail = Jail(images.host_python(), 0, with_cgroup="--with-cgroup" in sys.argv)
 jail.start()
@@ -41,7 +42,7 @@ print(json.dumps(jail.protections), flush=True)
 for line in sys.stdin:
     source, limits = json.loads(line)
     limits = replace(Limits(cpu_time_s=2, wall_time_s=20, memory_bytes=256 << 20, disk_bytes=16 << 20), **limits)
-    ran = stdio.run(jail, source.encode(), b"", limits, OomWatch(jail), lambda: False)
+    ran = stdio.run(jail, python_program(source.encode()), b"", limits, OomWatch(jail), lambda: False)
     verdict = (ran.fault.verdict.name, ran.fault.message) if ran.fault else ("PASSED", "")
     print(json.dumps([*verdict, ran.stdout.decode()]), flush=True)
 jail.close()
@@ -278,8 +279,13 @@ def test_root_does_without_a_control_group_only_when_told_to() -> None:
     assert told.stdout.splitlines() == ["rlimits-only", "PASSED", "WRONG_ANSWER", "RUNTIME_ERROR", "WRONG_ANSWER"]
 
 
-def _family(process: psutil.Process) -> list[psutil.Process]:
-    return [process, *process.children(recursive=True)]
+def _family(process: psutil.Process) -> dict[psutil.Process, dict[str, Any]]:
+    """A process and all below it. Programs come and go meanwhile, the engine's own canary among them."""
+    seen = {}
+    for each in [process, *process.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            seen[each] = each.as_dict(["name", "ppid", "uids"])
+    return seen
 
 
 def test_jailed_processes_are_nobodys_and_end_with_the_engine() -> None:
@@ -290,20 +296,26 @@ def test_jailed_processes_are_nobodys_and_end_with_the_engine() -> None:
             lines.append(line)
             if '"serving"' in line:
                 break
-        assert sum("warning" in line for line in lines) == 1 and "tier rootless" in lines[0], lines
         (front,) = psutil.Process(harness.pid).children()
-        deadline = time.monotonic() + 30
-        while True:
-            servers = [p for p in _family(front) if p.uids().real in RANGE]
-            if len(servers) == 2 or time.monotonic() > deadline:
-                break
-            time.sleep(0.1)
-        family = _family(front)
-        uids = [process.uids().real for process in servers]
-        assert len(set(uids)) == 2, (uids, [p.cmdline() for p in family])  # the two fork servers: ids of their own
-        assert {p.uids().real for p in family if p not in servers} == {ordinary_user.UID}
-        assert "CapEff:\t0000000000000000" in Path(f"/proc/{front.pid}/status").read_text()
-        os.kill(front.pid, signal.SIGKILL)
+        try:
+            assert sum("warning" in line for line in lines) == 1 and "tier rootless" in lines[0], lines
+            deadline = time.monotonic() + 30
+            while True:
+                family = _family(front)
+                jails = {process.pid for process, seen in family.items() if seen["name"] == "nsjail"}
+                servers = [
+                    seen["uids"].real
+                    for seen in family.values()
+                    if seen["ppid"] in jails and seen["uids"].real in RANGE
+                ]
+                if len(servers) == 2 or time.monotonic() > deadline:
+                    break
+                time.sleep(0.1)
+            assert len(set(servers)) == 2, family  # the two fork servers: ids of their own
+            assert {seen["uids"].real for seen in family.values()} - set(RANGE) == {ordinary_user.UID}
+            assert "CapEff:\t0000000000000000" in Path(f"/proc/{front.pid}/status").read_text()
+        finally:
+            front.kill()
         _, alive = psutil.wait_procs(family, timeout=30)
         assert not alive, alive
         assert harness.wait(30) != 0

@@ -10,7 +10,8 @@ import pytest
 from gradebox_engine.jail.launch import Jail
 from gradebox_engine.jail.process import SandboxedProcess
 from gradebox_engine.judge.suite import CallTest, CodeTest, Seal, StdioTest, Suite, Test, UnittestTest, Verdict
-from gradebox_engine.limits import Limits
+from gradebox_engine.limits import Ceilings, Limits
+from gradebox_engine.worker.compiler import Compiler
 from gradebox_engine.worker.grader import Grader, Prepared
 
 Run = Any  # the fixture of conftest.py
@@ -53,7 +54,8 @@ class Markers:
 def grade(jail: Jail, source: str, *tests: Test, setup: str = "", prepared: Prepared | None = None) -> Any:
     """One outcome a test."""
     suite = Suite(tests=tests, entry_point="f", test_setup=setup, limits=LIMITS)
-    return Grader(jail, lambda: False).grade(prepared or Prepared(suite), source.encode(), False).outcomes
+    grader = Grader(jail, lambda: False, lambda: jail, Compiler(Ceilings()))
+    return grader.grade(prepared or Prepared(suite), source.encode(), False).outcomes
 
 
 CASE = """

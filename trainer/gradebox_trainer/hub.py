@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def to_dataset(path: Path) -> "datasets.Dataset":
     """A Dataset of the rows of a file or a folder, on disk where it is large.
 
-    Tests of several kinds in one column do not fit Arrow's types: problems are then refused.
+    Tests of several kinds in one column need a `datasets` that has a type for JSON (5); an older one refuses them.
 
     Raises:
         InputError: the rows cannot be read, or have no one type for a column.

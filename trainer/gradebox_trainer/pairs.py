@@ -134,7 +134,11 @@ def _write_card(options: Options, counts: Counter[str], splits: dict[str, tuple[
         license="other",
         what="Preference pairs of programs that models wrote, by their pass rates.",
         columns=schema(options.format),
-        splits={name: (file.relative_to(options.output), rows) for name, (file, rows) in splits.items() if rows},
+        splits={
+            name: (file.relative_to(options.output), rows)
+            for name, (file, rows) in splits.items()
+            if rows or name == "train"
+        },
         counts={key: counts[key] for key in _KEYS},
         manifest=read_manifest(options.labels) if has_manifest else {},
         rule={**asdict(options.rule), "ascii_prompts": options.ascii_prompts, "validation": options.validation},

@@ -9,6 +9,7 @@ from typer.exceptions import TyperException
 
 from gradebox_command.errors import BAD_INPUT, DONE, BadArgument, one_line
 from gradebox_command.options import CaFile, CertFile, Engines, Json, KeyFile, Token, Workers
+from gradebox_engine.cli import images_app
 from gradebox_trainer import cli as trainer
 
 app = typer.Typer(
@@ -19,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(images_app.app)
 
 
 def run(argv: list[str]) -> int:
@@ -157,7 +159,18 @@ def run_command(
         Path | None, typer.Option(metavar="FILE", help="What the program reads. Default: nothing.")
     ] = None,
     image: Annotated[str | None, typer.Option(metavar="NAME", help="The image that it runs in.")] = None,
-    language: Annotated[str, typer.Option(help="The program's language.")] = "python",
+    language: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Default: by the file's name, or the image's."),
+    ] = None,
+    file_: Annotated[
+        list[str] | None,
+        typer.Option("--file", metavar="[NAME=]PATH", help="Put this file into the program's folder. Repeatable."),
+    ] = None,
+    fetch: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[=PATH]", help="Fetch this file from the program's folder afterwards. Repeatable."),
+    ] = None,
     engine: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Default: an embedded engine.")] = None,
     token: Token = None,
     ca_file: CaFile = None,
@@ -173,7 +186,16 @@ def run_command(
     from gradebox_engine.cli import run as command
 
     engines = session.Engines((engine,) if engine else (), 1, token, ca_file, cert_file, key_file)
-    return command.run(file, stdin=stdin, image=image, language=language, engines=engines, as_json=json)
+    return command.run(
+        file,
+        stdin=stdin,
+        image=image,
+        language=language,
+        files=file_ or [],
+        fetch=fetch or [],
+        engines=engines,
+        as_json=json,
+    )
 
 
 @app.command()
@@ -183,6 +205,12 @@ def serve(
         typer.Option(metavar="ADDR", help="HOST:PORT or unix:PATH. Default: 127.0.0.1:50051."),
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes. Default: one a core.")] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="An image to serve beside `python`. Repeatable. Default: all that are built."
+        ),
+    ] = None,
     fronts: Annotated[
         int | None,
         typer.Option(min=1, help="Processes that share the port. Default: one for each 16 workers."),
@@ -239,6 +267,7 @@ def serve(
         embedded=embedded,
         listen=listen,
         workers=workers,
+        images=tuple(image) if image else None,
         fronts=fronts,
         require_tier=require_tier,
         cache_bytes=cache_bytes,

@@ -5,7 +5,7 @@ from pathlib import Path
 from gradebox_command.errors import BadArgument, CommandError, one_line
 
 
-def serve(*, config_file: Path | None, embedded: bool, **flags: str | float | Path | None) -> int:
+def serve(*, config_file: Path | None, embedded: bool, **flags: str | float | Path | tuple[str, ...] | None) -> int:
     """Serves until SIGINT or SIGTERM (embedded: until stdin ends); returns the exit status.
 
     flags: settings by their names; None: not given.

@@ -20,7 +20,7 @@ def main() -> int:
         if os.geteuid() != 0:
             rootless.enter()
         rootfs.enter_private_mounts()
-        jail = Jail(images.by_name("python"), 0, with_cgroup=cgroup.missing() is None)
+        jail = Jail(images.host_python(), 0, with_cgroup=cgroup.missing() is None)
         jail.start()
     except Exception as error:
         print(" ".join(f"{type(error).__name__}: {error}".split()), file=sys.stderr)

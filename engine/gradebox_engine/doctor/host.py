@@ -35,7 +35,7 @@ def _child(code: str) -> str:
 def _interpreter() -> str:
     from gradebox_engine import images
 
-    image = images.by_name("python")
+    image = images.host_python()
     real = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
     version = subprocess.run(
         [real, "-I", "-c", "import sys; print(*sys.version_info[:3], sep='.')"],

@@ -12,6 +12,7 @@ from gradebox_engine.jail.launch import Jail
 from gradebox_engine.jail.process import SandboxedProcess
 from gradebox_engine.limits import Limits
 from gradebox_engine.worker import stdio
+from gradebox_engine.worker.programs import python_program
 from gradebox_engine.worker.watch import OomWatch
 
 TRY = """
@@ -61,7 +62,7 @@ class Target:
     def run(self, source: str, **limits: Any) -> stdio.Ran:
         """Runs a program in a sandbox of its own."""
         oom = OomWatch(self.jail)
-        return stdio.run(self.jail, source.encode(), b"", replace(LIMITS, **limits), oom, lambda: False)
+        return stdio.run(self.jail, python_program(source.encode()), b"", replace(LIMITS, **limits), oom, lambda: False)
 
     def says(self, source: str, **limits: Any) -> str:
         """What a program printed. Raises Missing when it did not end well."""

@@ -5,6 +5,7 @@ on CPU time is the same number. What it calls a SandboxError (the service's faul
 the engines do not offer.
 """
 
+import base64
 import re
 import signal
 
@@ -24,8 +25,12 @@ _LIMITS = (gradebox.Verdict.MEMORY_LIMIT, gradebox.Verdict.OUTPUT_LIMIT)
 
 async def run_code(client: gradebox.AsyncClient, asked: RunCodeRequest, timeout_s: float) -> RunCodeResponse:
     """Runs the program. Raises GradeboxError where the caller's token is not accepted, and for nothing else."""
-    if not_offered := _not_offered(asked):
-        return sandbox_error(not_offered)
+    if asked.args:
+        return sandbox_error("args: not offered")
+    try:
+        given = {name: base64.b64decode(text, validate=True) for name, text in asked.files.items() if text is not None}
+    except ValueError as error:
+        return sandbox_error(f"files: not base64: {error}")
     memory_bytes = asked.memory_limit_MB * _MIB if asked.memory_limit_MB > 0 else None
     try:
         result = await client.run(
@@ -35,6 +40,8 @@ async def run_code(client: gradebox.AsyncClient, asked: RunCodeRequest, timeout_
             limits=gradebox.Limits(
                 cpu_time_s=asked.run_timeout, wall_time_s=asked.run_timeout, memory_bytes=memory_bytes
             ),
+            files=given,
+            fetch=asked.fetch_files,
             timeout_s=timeout_s,
         )
     except gradebox.GradeboxError as error:
@@ -42,16 +49,6 @@ async def run_code(client: gradebox.AsyncClient, asked: RunCodeRequest, timeout_
             raise
         return sandbox_error(f"{type(error).__name__}: {error}")
     return response_of(result)
-
-
-def _not_offered(asked: RunCodeRequest) -> str:
-    if any(content is not None for content in asked.files.values()):
-        return "files: programs run in an empty folder here; put the data into the code, or on stdin"
-    if asked.fetch_files:
-        return "fetch_files: nothing of a program's folder outlives it here; print what you need"
-    if asked.args:
-        return "args: not offered"
-    return ""
 
 
 def sandbox_error(message: str) -> RunCodeResponse:
@@ -64,6 +61,10 @@ def response_of(result: gradebox.RunResult) -> RunCodeResponse:
     verdict = result.verdict
     if verdict is gradebox.Verdict.ENGINE_ERROR:
         return sandbox_error(f"EngineFault: {result.message}")
+    files = {name: base64.b64encode(content).decode() for name, content in result.files.items()}
+    if verdict is gradebox.Verdict.COMPILE_ERROR and result.exit_code is None:
+        said = CommandRunResult(status=CommandStatus.FINISHED, return_code=1, stdout="", stderr=result.message + "\n")
+        return RunCodeResponse(status=RunStatus.FAILED, compile_result=said)
     stdout, stderr = (text.decode("utf-8", "replace") for text in (result.stdout, result.stderr))
     timed_out = verdict is gradebox.Verdict.TIME_LIMIT
     code = None if timed_out else _return_code(result)
@@ -77,7 +78,7 @@ def response_of(result: gradebox.RunResult) -> RunCodeResponse:
         stdout=stdout,
         stderr=stderr,
     )
-    return RunCodeResponse(status=RunStatus.SUCCESS if code == 0 else RunStatus.FAILED, run_result=command)
+    return RunCodeResponse(status=RunStatus.SUCCESS if code == 0 else RunStatus.FAILED, run_result=command, files=files)
 
 
 def _return_code(result: gradebox.RunResult) -> int:

@@ -14,6 +14,7 @@ import select
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,17 +32,20 @@ _SEND_S = 2.0
 
 @dataclass
 class Output:
-    """One output stream: what was kept (bounded) and how much there was."""
+    """One output stream: what was kept (bounded) and how much there was. forward: is given all of it as it comes."""
 
     keep_bytes: int
     kept: bytearray = field(default_factory=bytearray)
     total_bytes: int = 0
+    forward: Callable[[bytes], None] | None = None
 
     def add(self, data: bytes) -> None:
         self.total_bytes += len(data)
         room = self.keep_bytes - len(self.kept)
         if room > 0:
             self.kept += data[:room]
+        if self.forward is not None:
+            self.forward(data)
 
 
 class Channel:
@@ -227,10 +231,10 @@ class Channel:
         self._frames.clear()
         return None if payload is None else self.read(payload)
 
-    def read(self, payload: bytes) -> tuple[Any, ...] | None:
+    def read(self, payload: bytes, budget: codec.Budget = REPORT) -> tuple[Any, ...] | None:
         """A message from its bytes; None, and the channel is closed, when it is malformed."""
         try:
-            message = codec.decode(payload, budget=REPORT)
+            message = codec.decode(payload, budget=budget)
         except (codec.CodecError, codec.OverBudget):
             self.closed = self.malformed = True
             return None
@@ -243,6 +247,11 @@ class Channel:
     def channel_fd(self) -> int:
         """The channel's descriptor, for waiting on two processes at once."""
         return self._channel.fileno()
+
+    def descriptors(self) -> list[int]:
+        """All that `wait` wakes up for."""
+        channel = [] if self.closed else [self._channel.fileno()]
+        return [*channel, *self._streams, *([self._refusals_fd] if self._refusals_fd >= 0 else [])]
 
     @property
     def output_bytes(self) -> int:

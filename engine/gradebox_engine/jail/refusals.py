@@ -21,6 +21,7 @@ _NOTIFICATION = struct.Struct("<QIIiIQ6Q")  # id, pid, flags, number, architectu
 _ANSWER = struct.Struct("<QqiI")  # id, value, error, flags
 _CONTINUE = 1
 _PROCESS_CALLS = seccomp.more_processes()
+FORK, EXEC = seccomp.number_of("clone"), seccomp.number_of("execve")
 
 
 class Refusals:

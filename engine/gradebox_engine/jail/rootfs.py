@@ -15,7 +15,7 @@ import os
 import struct
 from pathlib import Path
 
-from gradebox_engine.images import Image
+from gradebox_engine.images.image import PROGRAM_FOLDER, Image
 from gradebox_engine.jail import decoys
 
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REMOUNT = 1, 2, 4, 8, 32
@@ -80,12 +80,23 @@ def enter_private_mounts() -> None:
     _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
 
 
-def build(image: Image, root: Path) -> None:
-    """Builds the image's tree at `root`, an empty folder. Call `enter_private_mounts` first. Raises OSError."""
+def scratch(folder: Path, size_bytes: int) -> None:
+    """Mounts an empty tmpfs at `folder`, which only this worker writes. Raises OSError."""
+    folder.mkdir()
+    _mount("tmpfs", str(folder), "tmpfs", _MS_NOSUID | _MS_NODEV, f"size={size_bytes},nr_inodes=4096,mode=755")
+
+
+def build(image: Image, root: Path, program: Path | None = None) -> None:
+    """Builds the image's tree at `root`, an empty folder. Call `enter_private_mounts` first. Raises OSError.
+
+    program: a folder of the worker's that is seen, read-only, as /program.
+    """
     # Every mount here is copied at every fork into a new mount namespace: keep them few.
     _mount("tmpfs", str(root), "tmpfs", 0, "size=1m,mode=755")
     for source, target in image.binds:
         _bind(root, source, target, _MS_RDONLY | _MS_NOSUID | _MS_NODEV)
+    if program is not None:
+        _bind(root, program, PROGRAM_FOLDER, _MS_RDONLY | _MS_NOSUID | _MS_NODEV)
     for name in _DEVICES:  # the host's own nodes; read-only keeps their times and modes, not what is written to them
         _bind(root, Path("/dev") / name, f"/dev/{name}", _MS_NOSUID | _MS_RDONLY)
     for link, target in {**_LINKS, **image.links}.items():
@@ -93,6 +104,8 @@ def build(image: Image, root: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(target)
     for name, text in _ETC.items():
+        if any(target == "/etc" for _, target in image.binds):  # a built image has its own
+            break
         place = root / name.lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text)

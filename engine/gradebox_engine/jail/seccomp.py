@@ -14,7 +14,7 @@ filter were missing.
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pyseccomp
 
@@ -88,6 +88,9 @@ _PRCTL_FOR_THE_FORK_SERVER = (4, 22, 38)  # PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_
 
 _MORE_PROCESSES = ("execve", "execveat", "vfork", "fork")
 
+# What no manifest of an image can give its programs: ways out, and what the worker has to decide call by call.
+_NOT_FOR_IMAGES = frozenset((*_NEVER, *_FOR_THE_FORK_SERVER, *_MORE_PROCESSES, "clone", "clone3", "socket", "prctl"))
+
 # Over the whole jail, the fork server included (it loads filters). The sockets of the families that a network
 # namespace confines are left to the program's own filter, which can tell of them.
 _JAIL_NEVER = sorted(set(_NEVER) - {"seccomp"})
@@ -104,6 +107,11 @@ def jail_policy() -> str:
         f"POLICY jail {{ KILL_PROCESS {{ {', '.join(kill)} }}, ERRNO({errno.ENOSYS}) {{ {', '.join(absent)} }} }} "
         "USE jail DEFAULT ALLOW"
     )
+
+
+def never_allowed(names: Iterable[str]) -> set[str]:
+    """Those of the calls that no program may have, whatever its image asks for."""
+    return {name for name in names if name in _NOT_FOR_IMAGES}
 
 
 def _numbers(names: Iterable[str]) -> list[str]:
@@ -127,8 +135,11 @@ def _export(policy: pyseccomp.SyscallFilter) -> bytes:
         return file.read()
 
 
-def common_filter() -> bytes:
+def common_filter(more: Sequence[str] = (), refused: Sequence[str] = ()) -> bytes:
     """What a program may call and, on top of it, what making its sandbox takes, as BPF (struct sock_filter[]).
+
+    more: further calls that an image's manifest asks for; some no image can have: ValueError. refused: calls that give
+    EPERM without the worker's being asked.
 
     The fork server loads it once, and every process that it makes inherits it: loading a filter of this size costs
     more than all of a program's mounts. `program_filter` takes away what is for the fork server alone.
@@ -137,11 +148,14 @@ def common_filter() -> bytes:
     arg = pyseccomp.Arg
     policy = pyseccomp.SyscallFilter(defaction=pyseccomp.NOTIFY)
     policy.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
-    _allow(policy, [*_ALLOWED, *_FOR_THE_FORK_SERVER])
+    if wrong := sorted(never_allowed(more)):
+        raise ValueError(f"no image may allow {', '.join(wrong)}")
+    _allow(policy, [*_ALLOWED, *_FOR_THE_FORK_SERVER, *more])
     _allow(policy, set(_NEVER) - set(_FOR_THE_FORK_SERVER), pyseccomp.KILL_PROCESS)
-    _allow(policy, _ENOSYS, pyseccomp.ERRNO(errno.ENOSYS))
+    _allow(policy, set(_ENOSYS) - set(more), pyseccomp.ERRNO(errno.ENOSYS))
     _allow(policy, _ENOTSUP, pyseccomp.ERRNO(errno.ENOTSUP))
-    _allow(policy, set(_EPERM) - set(_FOR_THE_FORK_SERVER), pyseccomp.ERRNO(errno.EPERM))
+    quiet = (set(_EPERM) | set(refused)) - set(_FOR_THE_FORK_SERVER) - set(_ALLOWED) - set(_NEVER) - set(more)
+    _allow(policy, quiet, pyseccomp.ERRNO(errno.EPERM))
     for option in (*_PRCTL_ALLOWED, *_PRCTL_FOR_THE_FORK_SERVER):
         policy.add_rule(pyseccomp.ALLOW, "prctl", arg(0, eq, option))
     for request in _IOCTL_ALLOWED:
@@ -175,4 +189,10 @@ def program_filter() -> bytes:
 
 def more_processes() -> frozenset[int]:
     """The numbers of the calls that make a process of one's own or another program of it."""
-    return frozenset(pyseccomp.resolve_syscall(pyseccomp.system_arch(), name) for name in (*_MORE_PROCESSES, "clone"))
+    return frozenset(number_of(name) for name in (*_MORE_PROCESSES, "clone"))
+
+
+def number_of(name: str) -> int:
+    """The number of a system call on this machine."""
+    number: int = pyseccomp.resolve_syscall(pyseccomp.system_arch(), name)
+    return number

@@ -129,8 +129,13 @@ class ProcessTree:
         self._thread = threading.Thread(target=self._look, name="process tree", daemon=True)
         self._thread.start()
 
-    def rlimits(self, memory_bytes: int) -> tuple[tuple[int, int], ...]:
-        """(resource, limit) of each process in a sandbox, beside those that it has in any case."""
+    def rlimits(self, memory_bytes: int, *, reserves_memory: bool = False) -> tuple[tuple[int, int], ...]:
+        """(resource, limit) of each process in a sandbox, beside those that it has in any case.
+
+        None of one that reserves far more than it uses: looking at it is all there is.
+        """
+        if reserves_memory:
+            return ()
         return ((resource.RLIMIT_DATA, self._base_data_bytes + memory_bytes + _STACKS_BYTES),)
 
     def set_memory(self, limit_bytes: int) -> None:

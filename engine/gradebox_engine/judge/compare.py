@@ -23,7 +23,7 @@ def check_stdout(checker: Checker, expected: str, actual: bytes) -> tuple[bool, 
     """Whether `actual` is right, and a short message where it is not.
 
     `expected` is text in which surrogates stand for bytes that are no UTF-8. Raises ValueError for a
-    checker that is none of "lines", "exact", "tokens", "float"; a special judge is a program, which is
+    checker that is none of "lines", "exact", "tokens", "float", "unordered"; a special judge is a program, which is
     not run here.
     """
     wanted = _bytes(expected)
@@ -31,6 +31,8 @@ def check_stdout(checker: Checker, expected: str, actual: bytes) -> tuple[bool, 
         return (True, "") if wanted == actual else (False, _first_difference(wanted, actual))
     if checker.kind == "lines":
         return _check_lines(wanted, actual)
+    if checker.kind == "unordered":
+        return _check_lines(*(b"\n".join(sorted(_lines(data))) for data in (wanted, actual)))
     if checker.kind == "tokens":
         return _check_tokens(wanted, actual)
     if checker.kind == "float":

@@ -5,6 +5,7 @@
 - GeneralTest: anything else. It runs in an oracle, a process that never ran the program.
 - InProcessTest: what has to run beside the program.
 - StdioPlanned: a run of the whole program.
+- WholeProgramTest: in another language than Python, program and test in one source, of which a run is the test.
 - Unrunnable: a test that this engine cannot run. Its verdict is ENGINE_ERROR, never the program's fault.
 """
 
@@ -66,6 +67,15 @@ class StdioPlanned:
 
 
 @dataclass(frozen=True, slots=True)
+class WholeProgramTest:
+    """Text that is appended to the program; exit status 0 means passed. Program and test share a process."""
+
+    index: int
+    seal: Seal
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unrunnable:
     """A test that is not run, and why."""
 
@@ -74,7 +84,7 @@ class Unrunnable:
     message: str
 
 
-type PlannedTest = FastTest | GeneralTest | InProcessTest | StdioPlanned | Unrunnable
+type PlannedTest = FastTest | GeneralTest | InProcessTest | StdioPlanned | WholeProgramTest | Unrunnable
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +182,8 @@ class _Planner:
         if isinstance(test, StdioTest):
             return StdioPlanned(index, Seal.SEALED, test.stdin, test.expected_stdout, test.checker)
         if self._suite.language != "python":
+            if isinstance(test, CodeTest):
+                return WholeProgramTest(index, Seal.IN_PROCESS, test.source)
             return Unrunnable(index, Seal.SEALED, f"tests of this kind are for python, not {self._suite.language}")
         if isinstance(test, CallTest):
             return self._call(index, test)

@@ -1,10 +1,14 @@
 """Why a test has to run beside the program: what it replaces, captures or looks into exists only there.
 
+Objects of packages such as pandas, which a test makes or checks, exist in one process only, too: they are no plain
+data, and compiled code does not work on them by message. Nor is the comparison of a column by message a column.
+
 Text alone is looked at. Not among the reasons, because the oracle has an answer to each: files (the scratch
 folder is shared), the state of `random` (it travels), exceptions, clocks, objects of the program (handles).
 """
 
 import ast
+import sys
 from collections.abc import Iterator
 
 _FIXTURES = frozenset("capsys capsysbinary capfd capfdbinary caplog monkeypatch mocker recwarn".split())
@@ -30,6 +34,8 @@ _PROCESS = {
     "importlib": frozenset(["reload"]),
     "socket": frozenset(["setdefaulttimeout"]),
 }
+# Packages outside of the standard library whose objects travel, or that make plain data for tests, or run them.
+_TRAVELLING = frozenset("numpy faker pytest _pytest hypothesis mock nose parameterized typing_extensions".split())
 _CHANGING = frozenset("update pop setdefault clear append insert extend remove".split())
 
 
@@ -68,6 +74,8 @@ def _reason(node: ast.AST, modules: dict[str, str], program: frozenset[str]) -> 
     match node:
         case ast.Attribute(attr=attr) if attr in _INTERNALS:
             return f"looks at {attr}"
+        case ast.Attribute(value=ast.Compare()) | ast.Subscript(slice=ast.Compare()):
+            return "asks more of a comparison than true or false"
         case ast.Attribute() if _path(node, modules) in _STATE:
             return f"looks at {_path(node, modules)}"
         case ast.FunctionDef() | ast.AsyncFunctionDef() if fixture := _fixture(node):
@@ -134,6 +142,8 @@ def _called(node: ast.Call, func: ast.expr, modules: dict[str, str], program: fr
     path = _path(func, modules)
     if _is_patch(path):
         return "patches"
+    if name in ("all", "any", "sum") and any(isinstance(argument, ast.Compare) for argument in node.args):
+        return "asks more of a comparison than true or false"
     if name in _CAPTURES and name not in program:
         return f"uses {name}"
     if name in ("setattr", "delattr") and node.args and _root(node.args[0]) in modules:
@@ -151,6 +161,8 @@ def _called(node: ast.Call, func: ast.expr, modules: dict[str, str], program: fr
             return "makes warnings errors"
     if path == "pytest.warns" or path == "pytest.deprecated_call":
         return "records warnings"
+    if path in ("numpy.random.seed", "numpy.random.set_state"):  # unlike `random`, its state does not travel
+        return "seeds numpy"
     if path == "importlib.import_module" and node.args and isinstance(node.args[0], ast.Constant):
         if node.args[0].value in ("__main__", "program", "solution"):
             return "imports the program"
@@ -200,6 +212,8 @@ def _member(module: str, attr: str) -> str | None:
 def _name(path: str) -> str | None:
     """A bare name that an import bound."""
     module, _, attr = path.rpartition(".")
+    if path and not _travels(path.partition(".")[0]):
+        return f"uses objects of {path.partition('.')[0]}"
     if module in _MODULES:
         return f"uses {module}"
     if attr in _PROCESS.get(module, ()):
@@ -207,6 +221,16 @@ def _name(path: str) -> str | None:
     if path == "unittest.mock.patch":
         return "patches"
     return None
+
+
+def _travels(package: str) -> bool:
+    """Whether what a test makes of a package is as good in the program's process as one that was made there.
+
+    A data frame or a figure is not: it is no plain data, and the program takes it apart with compiled code.
+    """
+    return (
+        package in _TRAVELLING or package in sys.stdlib_module_names or package in ("__main__", "solution", "program")
+    )
 
 
 def _interned(node: ast.Compare) -> str | None:

@@ -33,9 +33,10 @@ class Seal(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Checker:
-    """How standard output is compared: "lines", "exact", "tokens", "float" or "judge".
+    """How standard output is compared: "lines", "exact", "tokens", "float", "unordered", "judge" or "interactive".
 
-    `rel_tol` and `abs_tol` are for "float"; `source` is the program of a special judge.
+    `rel_tol` and `abs_tol` are for "float"; `source` is the program of a special judge, or one that talks with the
+    program.
     """
 
     kind: str = "lines"

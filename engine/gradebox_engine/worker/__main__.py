@@ -22,6 +22,7 @@ import socket
 import sys
 import traceback
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -29,6 +30,7 @@ from google.protobuf.message import DecodeError
 
 from gradebox_engine import images
 from gradebox_engine.convert import InvalidSuite, limits_from_wire, suite_from_wire, suite_key
+from gradebox_engine.images.catalog import built_image, image_name
 from gradebox_engine.jail import cgroup, rootfs, rootless
 from gradebox_engine.jail.launch import JailDied, sweep_folders
 from gradebox_engine.judge.result import pass_rate, submission_verdict
@@ -36,11 +38,14 @@ from gradebox_engine.judge.suite import Verdict
 from gradebox_engine.limits import Ceilings
 from gradebox_engine.scheduler import SUITES_PER_WORKER
 from gradebox_engine.tier import Tier
+from gradebox_engine.worker.compiler import Compiler
 from gradebox_engine.worker.grader import Grader, Prepared
 from gradebox_engine.worker.jails import Jails
 from gradebox_engine.worker.link import FrameType, FrontGone, Link
 from gradebox_engine.worker.outcome import Graded
 from gradebox_engine.worker.session import Cancelled
+from gradebox_engine.worker.stdio import Ran
+from gradebox_engine.worker.watch import Fault
 from gradebox_proto.v1 import grading_pb2 as wire
 from gradebox_proto.v1 import routing_pb2 as routed
 
@@ -89,15 +94,39 @@ def _result(index: int, source: bytes, graded: Graded) -> wire.SubmissionResult:
     return result
 
 
+def _run_response(ran: Ran | Fault) -> wire.RunResponse:
+    if isinstance(ran, Fault):  # it did not compile
+        return wire.RunResponse(verdict=_verdict(ran.verdict), message=ran.message)
+    return wire.RunResponse(
+        verdict=_verdict(ran.fault.verdict if ran.fault else Verdict.PASSED),
+        exit_code=ran.exit_code,
+        stdout=ran.stdout,
+        stderr=ran.stderr,
+        cpu_time_s=ran.cpu_time_s,
+        wall_time_s=ran.wall_time_s,
+        memory_bytes=ran.memory_bytes,
+        message=ran.fault.message if ran.fault else "",
+        files=[wire.File(name=name, content=content) for name, content in ran.files.items()],
+    )
+
+
 class Worker:
     """Takes jobs from the link and grades them in its jail."""
 
-    def __init__(self, link: Link, image: images.Image, index: int, ceilings: Ceilings, tier: Tier) -> None:
+    def __init__(
+        self,
+        link: Link,
+        image: images.Image,
+        more: dict[str, Callable[[], images.Image]],
+        ceilings: Ceilings,
+        tier: Tier,
+    ) -> None:
         self._link = link
         self._image = image
         self._ceilings = ceilings
         self._problems: OrderedDict[bytes, Prepared] = OrderedDict()
-        self._jails = Jails(image, index, with_cgroup=tier == "full")
+        self._jails = Jails(image, more, with_cgroup=tier == "full")
+        self._compiler = Compiler(ceilings)
 
     def serve(self) -> None:
         """Works until the front closes the link."""
@@ -135,7 +164,8 @@ class Worker:
         entry = self._problems.get(key)
         if entry is None:
             suite = suite_from_wire(wire.Suite.FromString(request.suite), self._ceilings)
-            entry = Prepared(suite, heavy=self._jails.tests_import_heavy(suite))
+            image = self._jails.image(image_name(suite.image or ""))
+            entry = Prepared(suite, heavy=self._jails.tests_import_heavy(image, suite))
             self._problems[key] = entry
         self._problems.move_to_end(key)
         if len(self._problems) > SUITES_PER_WORKER:
@@ -152,8 +182,10 @@ class Worker:
             for offset, source in enumerate(request.programs):
                 if cancelled():
                     break
-                jail = self._jails.choose(heavy=problem.heavy or self._jails.imports_heavy(source))
-                graded = Grader(jail, cancelled).grade(problem, source, request.stop_early)
+                image = self._jails.image(image_name(problem.suite.image or ""))
+                jail = self._jails.choose(image, heavy=problem.heavy or self._jails.imports_heavy(image, source))
+                grader = Grader(jail, cancelled, self._jails.judge, self._compiler)
+                graded = grader.grade(problem, source, request.stop_early)
                 response.results.append(_result(request.first_index + offset, source, graded))
                 if len(response.results) >= _FLUSH_RESULTS or any(o.wall_time_s > 0.01 for o in graded.outcomes):
                     self._link.send(FrameType.GRADE, response.SerializeToString())
@@ -185,9 +217,12 @@ class Worker:
         request = wire.RunRequest.FromString(payload[8:])
         try:
             limits = limits_from_wire(request.limits, self._ceilings)
-            jail = self._jails.choose(heavy=self._jails.imports_heavy(request.source))
-            grader = Grader(jail, functools.partial(self._link.is_cancelled, job))
-            ran = grader.run(request.source, request.stdin, limits)
+            image = self._jails.image(image_name(request.image))
+            jail = self._jails.choose(image, heavy=self._jails.imports_heavy(image, request.source))
+            cancelled = functools.partial(self._link.is_cancelled, job)
+            grader = Grader(jail, cancelled, self._jails.judge, self._compiler)
+            files = [(file.name, file.content) for file in request.files]
+            ran = grader.run(request.language, request.source, request.stdin, limits, files, request.fetch_files)
         except Cancelled:
             response = wire.RunResponse(verdict=wire.SKIPPED, message="cancelled")
         except FrontGone:
@@ -196,16 +231,7 @@ class Worker:
             self._replace_jail(job, error)
             return
         else:
-            response = wire.RunResponse(
-                verdict=_verdict(ran.fault.verdict if ran.fault else Verdict.PASSED),
-                exit_code=ran.exit_code,
-                stdout=ran.stdout,
-                stderr=ran.stderr,
-                cpu_time_s=ran.cpu_time_s,
-                wall_time_s=ran.wall_time_s,
-                memory_bytes=ran.memory_bytes,
-                message=ran.fault.message if ran.fault else "",
-            )
+            response = _run_response(ran)
         self._link.send(FrameType.RUN, payload[:8] + response.SerializeToString())
         self._link.forget(job)
 
@@ -234,9 +260,12 @@ def main() -> int:
         cgroup.sweep()
         sweep_folders()
         packages = config.get("packages")
-        image = images.by_name(config["image"], packages and Path(packages), tuple(config.get("warm_modules", ())))
+        image = images.host_python(packages and Path(packages), tuple(config.get("warm_modules", ())))
         ceilings = Ceilings(**config["ceilings"])
-        worker = Worker(link, image, config["index"], ceilings, config["tier"])
+        more: dict[str, Callable[[], images.Image]] = {
+            one["name"]: functools.partial(built_image, one) for one in config.get("images", ())
+        }
+        worker = Worker(link, image, more, ceilings, config["tier"])
     except Exception as error:
         traceback.print_exception(error)
         with contextlib.suppress(FrontGone):

@@ -5,10 +5,13 @@ tests get a process each; the others share one process that has loaded the progr
 kills it, and the rest get a fresh one.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from gradebox_engine.images.image import PYTHON
 from gradebox_engine.jail.launch import Jail
+from gradebox_engine.judge.compare import check_stdout
 from gradebox_engine.judge.evaluate import Undecided, decide
 from gradebox_engine.judge.evidence import Evidence
 from gradebox_engine.judge.fast import FastTest
@@ -18,13 +21,19 @@ from gradebox_engine.judge.plan import (
     PlannedTest,
     StdioPlanned,
     Unrunnable,
+    WholeProgramTest,
     plan,
 )
 from gradebox_engine.judge.suite import Suite, Verdict
+from gradebox_engine.judge.text import shorten
 from gradebox_engine.limits import Limits
 from gradebox_engine.worker import stdio
+from gradebox_engine.worker.compiler import Compiler
+from gradebox_engine.worker.interactive import interact
 from gradebox_engine.worker.outcome import Graded, TestOutcome, fault_of, whole_test_fault
+from gradebox_engine.worker.programs import Files, Program, command, python_program
 from gradebox_engine.worker.session import Answer, Session
+from gradebox_engine.worker.special import assertion_fault, special_judge
 from gradebox_engine.worker.watch import Fault, OomWatch, Watch, over_cpu_limit
 from gradebox_inside import orders
 
@@ -56,28 +65,56 @@ class Prepared:
 
 
 class Grader:
-    """Grades programs for one problem at a time in one jail. Not thread-safe."""
+    """Grades programs for one problem at a time in one jail. Not thread-safe.
 
-    def __init__(self, jail: Jail, cancelled: Callable[[], bool]) -> None:
+    judge_jail: where judge programs run, no submission ever does. compiler: of languages other than Python.
+    """
+
+    def __init__(
+        self, jail: Jail, cancelled: Callable[[], bool], judge_jail: Callable[[], Jail], compiler: Compiler
+    ) -> None:
         self._jail = jail
         self._cancelled = cancelled
+        self._judge_jail = judge_jail
+        self._compiler = compiler
 
     def grade(self, problem: Prepared, source: bytes, stop_early: bool) -> Graded:
         """Grades one program. Raises JailDied and Cancelled."""
-        return _Submission(self._jail, problem, source, stop_early, self._cancelled).grade()
+        return _Submission(
+            self._jail, problem, source, stop_early, self._cancelled, self._judge_jail, self._compiler
+        ).grade()
 
-    def run(self, source: bytes, stdin: bytes, limits: Limits) -> stdio.Ran:
-        """Runs a whole program. Raises JailDied and Cancelled."""
+    def run(
+        self, language: str, source: bytes, stdin: bytes, limits: Limits, files: Files = (), fetch: Sequence[str] = ()
+    ) -> stdio.Ran | Fault:
+        """Runs a whole program; a fault where it does not compile. Raises JailDied and Cancelled."""
+        oom = OomWatch(self._jail)
         try:
-            return stdio.run(self._jail, source, stdin, limits, OomWatch(self._jail), self._cancelled)
+            program = python_program(source, files, fetch)
+            if language != PYTHON:
+                how = self._jail.image.commands[language]
+                compiled = self._compiler.compile(self._jail, how, source, oom, self._cancelled)
+                if isinstance(compiled, Fault):
+                    return compiled
+                program = command(self._jail.image, how, compiled, limits, files, fetch)
+            return stdio.run(self._jail, program, stdin, limits, oom, self._cancelled, fetch)
         finally:
             self._jail.decoys_opened()
 
 
 class _Submission:
     def __init__(
-        self, jail: Jail, problem: Prepared, source: bytes, stop_early: bool, cancelled: Callable[[], bool]
+        self,
+        jail: Jail,
+        problem: Prepared,
+        source: bytes,
+        stop_early: bool,
+        cancelled: Callable[[], bool],
+        judge_jail: Callable[[], Jail],
+        compiler: Compiler,
     ) -> None:
+        self._judge_jail = judge_jail
+        self._compiler = compiler
         self._jail = jail
         self._problem = problem
         self._suite = problem.suite
@@ -109,6 +146,8 @@ class _Submission:
                     self._set(test, Fault(Verdict.ENGINE_ERROR, test.message))
                 elif isinstance(test, StdioPlanned):
                     self._whole_program(test)
+                elif isinstance(test, WholeProgramTest):
+                    self._with_test(test)
                 elif isinstance(test, FastTest):
                     batch = self._batch(tests, position)
                     position += self._fast(batch)
@@ -137,11 +176,54 @@ class _Submission:
         self._set(test, failed.fault, failed.load_cpu_time_s, failed.load_wall_time_s)
         self._outcomes[test.index].memory_bytes = failed.memory_bytes
 
+    def _program(self, text: bytes, *, unit_tests: bool = False) -> Program | Fault:
+        """What is run for this text, or why it does not compile."""
+        if self._suite.language == PYTHON:
+            return python_program(text)
+        image = self._jail.image
+        language = image.commands[self._suite.language]
+        compiled = self._compiler.compile(self._jail, language, text, self._oom, self._cancelled, unit_tests=unit_tests)
+        if isinstance(compiled, Fault):
+            return compiled
+        return command(image, language, compiled, self._suite.limits)
+
     def _whole_program(self, test: StdioPlanned) -> None:
-        limits = self._suite.limits
+        program = self._program(self._source)
+        if isinstance(program, Fault):
+            self._set(test, program)
+            return
         stdin = test.stdin.encode("utf-8", "surrogatepass")
-        ran = stdio.run(self._jail, self._source, stdin, limits, self._oom, self._cancelled)
-        fault = ran.fault or stdio.judge_output(self._jail, test, ran, limits, self._oom, self._cancelled)
+        limits = self._suite.limits
+        if test.checker.kind == "interactive":
+            ran, fault = interact(self._jail, program, self._judge_jail(), test, limits, self._oom, self._cancelled)
+        else:
+            ran = stdio.run(self._jail, program, stdin, limits, self._oom, self._cancelled)
+            fault = ran.fault or self._compare(test, ran)
+        self._settle_run(test, ran, fault)
+
+    def _compare(self, test: StdioPlanned, ran: stdio.Ran) -> Fault | None:
+        if test.checker.kind == "judge":
+            return special_judge(self._judge_jail(), test, ran, self._suite.limits, self._cancelled)
+        right, message = check_stdout(test.checker, test.expected_stdout, ran.stdout)
+        return None if right else Fault(Verdict.WRONG_ANSWER, shorten(message))
+
+    def _with_test(self, test: WholeProgramTest) -> None:
+        """Program and test in one source: what goes before them, the program, the test."""
+        suite = self._suite
+        language = self._jail.image.commands[suite.language]
+        parts = [part.encode("utf-8", "surrogatepass") for part in (suite.test_setup, test.source)]
+        text = b"\n".join([*([parts[0]] if suite.test_setup else []), self._source, parts[1]])
+        tests = language.unit_tests
+        program = self._program(
+            text, unit_tests=tests is not None and re.search(tests.pattern, test.source) is not None
+        )
+        if isinstance(program, Fault):
+            self._set(test, program)
+            return
+        ran = stdio.run(self._jail, program, b"", suite.limits, self._oom, self._cancelled)
+        self._settle_run(test, ran, assertion_fault(language, ran))
+
+    def _settle_run(self, test: PlannedTest, ran: stdio.Ran, fault: Fault | None) -> None:
         self._evidence |= ran.evidence
         self._outcomes[test.index] = TestOutcome(
             fault.verdict if fault else Verdict.PASSED,

@@ -79,7 +79,7 @@ class Watch:
         return max(0.0, self._look_s - time.monotonic())
 
     def _next_look_s(self, cpu_time_s: float, longest_s: float) -> float:
-        threads = _CORES if self._limits.processes > 1 else 1
+        threads = _CORES if self._process.counts_jail else 1
         return min(longest_s, max(_SHORTEST_WAIT_S, (self._limits.cpu_time_s - cpu_time_s) / threads))
 
     def overspent(self) -> Fault | None:

@@ -243,24 +243,36 @@ class GradeBatchResponse(_message.Message):
     responses: _containers.RepeatedCompositeFieldContainer[GradeResponse]
     def __init__(self, responses: _Optional[_Iterable[_Union[GradeResponse, _Mapping]]] = ...) -> None: ...
 
+class File(_message.Message):
+    __slots__ = ("name", "content")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    content: bytes
+    def __init__(self, name: _Optional[str] = ..., content: _Optional[bytes] = ...) -> None: ...
+
 class RunRequest(_message.Message):
-    __slots__ = ("source", "stdin", "language", "image", "limits", "idempotency_key")
+    __slots__ = ("source", "stdin", "language", "image", "limits", "idempotency_key", "files", "fetch_files")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     STDIN_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    FETCH_FILES_FIELD_NUMBER: _ClassVar[int]
     source: bytes
     stdin: bytes
     language: str
     image: str
     limits: Limits
     idempotency_key: str
-    def __init__(self, source: _Optional[bytes] = ..., stdin: _Optional[bytes] = ..., language: _Optional[str] = ..., image: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+    files: _containers.RepeatedCompositeFieldContainer[File]
+    fetch_files: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, source: _Optional[bytes] = ..., stdin: _Optional[bytes] = ..., language: _Optional[str] = ..., image: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., idempotency_key: _Optional[str] = ..., files: _Optional[_Iterable[_Union[File, _Mapping]]] = ..., fetch_files: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RunResponse(_message.Message):
-    __slots__ = ("verdict", "exit_code", "stdout", "stderr", "cpu_time_s", "wall_time_s", "memory_bytes", "message", "engine")
+    __slots__ = ("verdict", "exit_code", "stdout", "stderr", "cpu_time_s", "wall_time_s", "memory_bytes", "message", "engine", "files")
     VERDICT_FIELD_NUMBER: _ClassVar[int]
     EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
     STDOUT_FIELD_NUMBER: _ClassVar[int]
@@ -270,6 +282,7 @@ class RunResponse(_message.Message):
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     ENGINE_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
     verdict: Verdict
     exit_code: int
     stdout: bytes
@@ -279,7 +292,8 @@ class RunResponse(_message.Message):
     memory_bytes: int
     message: str
     engine: EngineStamp
-    def __init__(self, verdict: _Optional[_Union[Verdict, str]] = ..., exit_code: _Optional[int] = ..., stdout: _Optional[bytes] = ..., stderr: _Optional[bytes] = ..., cpu_time_s: _Optional[float] = ..., wall_time_s: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., message: _Optional[str] = ..., engine: _Optional[_Union[EngineStamp, _Mapping]] = ...) -> None: ...
+    files: _containers.RepeatedCompositeFieldContainer[File]
+    def __init__(self, verdict: _Optional[_Union[Verdict, str]] = ..., exit_code: _Optional[int] = ..., stdout: _Optional[bytes] = ..., stderr: _Optional[bytes] = ..., cpu_time_s: _Optional[float] = ..., wall_time_s: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., message: _Optional[str] = ..., engine: _Optional[_Union[EngineStamp, _Mapping]] = ..., files: _Optional[_Iterable[_Union[File, _Mapping]]] = ...) -> None: ...
 
 class AbandonRequest(_message.Message):
     __slots__ = ("idempotency_keys",)

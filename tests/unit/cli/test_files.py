@@ -114,7 +114,7 @@ def test_formats_hold_the_same_rows(tmp_path: Path, suffix: str) -> None:
                 "id": "q",
                 "tests": [{"stdin": "", "expected_stdout": "", "checker": {"kind": "regex"}}],
             },
-            ":2: tests[0].checker.kind: 'regex' is none of lines, exact, tokens, float, judge",
+            ":2: tests[0].checker.kind: 'regex' is none of lines, exact, tokens, float, unordered, judge, interactive",
         ),
         ({"id": "q", "tests": ["x"], "limits": {"cpu": 1}}, ":2: limits.cpu: no such limit"),
         (

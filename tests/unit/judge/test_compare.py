@@ -88,3 +88,11 @@ def test_megabytes_cost_little(kind: str, unit: bytes) -> None:
     start = time.process_time()
     assert not check_stdout(Checker(kind, 1e-6, 1e-6), expected, actual)[0]
     assert time.process_time() - start < 6
+
+
+def test_lines_in_any_order() -> None:
+    checker = Checker("unordered")
+    assert check_stdout(checker, "b\na\na\n", b"a \nb\na\n\n") == (True, "")
+    right, message = check_stdout(checker, "a\nb", b"a\nb\nb")
+    assert not right and message
+    assert not check_stdout(checker, "a b", b"b a")[0]

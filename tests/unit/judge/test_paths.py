@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gradebox_engine.judge.plan import GeneralTest, InProcessTest, StdioPlanned, Unrunnable, plan
+from gradebox_engine.judge.plan import GeneralTest, InProcessTest, StdioPlanned, Unrunnable, WholeProgramTest, plan
 from gradebox_engine.judge.suite import CallTest, CodeTest, Seal, StdioTest, Suite, UnittestTest
 
 FAST = [
@@ -122,6 +122,13 @@ UNITTEST = "import unittest\nclass T(unittest.TestCase):\n    def test(self):\n"
         "import warnings\n        with warnings.catch_warnings(record=True) as w:\n            f()",
         "with self.assertLogs() as logs:\n            f()",
         "class Mine(Base):\n            pass\n        Mine()",
+        "import pandas as pd\n        self.assertEqual(f(pd.DataFrame({'a': [1]})), 1)",
+        "import matplotlib.pyplot as plt\n        self.assertIsInstance(f(), plt.Axes)",
+        "from PIL import Image\n        f(Image.new('L', (1, 1)))",
+        "import numpy as np\n        np.random.seed(0)\n        f()",
+        "self.assertTrue((f()['a'] <= 1).all())",
+        "self.assertTrue(all(f()['a'] <= 1))",
+        "x = f()\n        self.assertEqual(len(x[x['a'] > 1]), 2)",
     ],
 )
 def test_beside_the_program(body: str) -> None:
@@ -146,6 +153,9 @@ def test_beside_the_program(body: str) -> None:
         "import warnings\n        warnings.simplefilter('ignore')\n        f()",
         "import os\n        self.assertTrue(os.path.exists(f()))",
         "import time\n        t = time.time()\n        f()\n        self.assertLess(time.time() - t, 1)",
+        "import numpy as np\n        self.assertEqual(f(np.zeros(3)), 3)",
+        "from faker import Faker\n        self.assertEqual(f(Faker().name()), 3)",
+        "import xml.etree.ElementTree as ET\n        self.assertEqual(f(), 3)",
         "self.maxDiff = None\n        self.stack = Stack()\n        self.stack.size = 3",
     ],
 )
@@ -230,4 +240,6 @@ def test_other_kinds() -> None:
     planned = plan(Suite(tests=(CallTest((deep,), {}, 1), CallTest((1,), {}, 1)), entry_point="f")).tests
     assert isinstance(planned[0], Unrunnable)
     assert planned[1].index == 1
-    assert isinstance(plan(Suite(tests=(CodeTest("assert 1"),), language="cpp")).tests[0], Unrunnable)
+    other = plan(Suite(tests=(CodeTest("int main() {}"), CallTest((1,), {}, 1)), entry_point="f", language="cpp")).tests
+    assert isinstance(other[0], WholeProgramTest) and other[0].seal is Seal.IN_PROCESS
+    assert isinstance(other[1], Unrunnable)

@@ -1,6 +1,7 @@
 """Bulk grading and the synchronous client, against a front with fake workers."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import AsyncIterator, Iterator
 
@@ -8,6 +9,7 @@ import pytest
 
 import gradebox
 from gradebox import GradeItem, Problem
+from gradebox._threads import wait_for
 from gradebox_engine import server
 
 from .conftest import Front, StartFront
@@ -186,6 +188,25 @@ async def test_synchronous_items_are_read_in_one_thread_of_their_own(front: Fron
     async with gradebox.AsyncClient(front.target) as client:
         await collect(client.grade_many(items(), max_in_flight=50))
     assert threads == {"gradebox-items"}
+
+
+async def test_an_iterator_that_is_left_may_be_collected_in_the_client_s_own_thread(front: Front) -> None:
+    async def collect_garbage() -> int:
+        return gc.collect()
+
+    def work() -> None:
+        with gradebox.Client(front.target) as client:
+            answers = client.grade_many(GradeItem(PROBLEM, ["sleep 0.05"], number) for number in range(1000))
+            next(answers)
+            circle: list[object] = [answers]
+            circle.append(circle)
+            del answers, circle
+            assert wait_for(collect_garbage()) > 0
+            assert client.info(timeout_s=20).workers == 2
+
+    await asyncio.to_thread(work)
+    await asyncio.sleep(0.3)
+    assert len(front.logged("program")) < 40
 
 
 async def test_an_engine_that_is_away_for_a_while_costs_nothing(start_front: StartFront) -> None:

@@ -456,3 +456,26 @@ def test_without_workers_everything_ends_in_engine_errors(scheduler: Scheduler) 
         caller.submit(1)
     run_all(Link(scheduler))
     caller.submit(1)
+
+
+def test_a_worker_with_a_jail_of_the_image_comes_first(scheduler: Scheduler) -> None:
+    first, second = Link(scheduler), Link(scheduler)
+    caller = Caller(scheduler)
+    caller.submit(1, key=b"busy")
+    caller.submit(1, suite=SuiteEntry(b"a", b"data", 1, 10.0, image="cpp@1"))
+    assert (first.indexes, second.indexes) == ([[0]], [[0]])
+    first.finish()
+    second.finish()
+    caller.submit(1, suite=SuiteEntry(b"b", b"data", 1, 10.0, image="cpp@1"))  # another problem, the same image
+    assert (first.indexes, second.indexes) == ([], [[0]])
+    caller.submit(1, suite=SuiteEntry(b"c", b"data", 1, 10.0, image="cpp@1"))  # nobody waits for the one that has it
+    assert first.indexes == [[0]]
+
+
+def test_what_a_worker_has_at_hand_is_bounded(scheduler: Scheduler) -> None:
+    link = Link(scheduler)
+    caller = Caller(scheduler)
+    for number in range(10):
+        caller.submit(1, suite=SuiteEntry(b"%d" % number, b"data", 1, 10.0, image=f"image@{number}"))
+        link.finish()
+    assert list(link.worker.images) == [f"image@{number}" for number in range(10 - module.IMAGES_PER_WORKER, 10)]

@@ -27,10 +27,17 @@ COMMANDS: tuple[Command, ...] = (
     Command("sample", "sample", "data"),
     Command("filter", "filter", "data"),
     Command("agreement", "agreement", "data"),
+    Command("select-hard", "select_hard", "data"),
     Command("pairs", "pairs", "data"),
     Command("report", "report", "data"),
     Command("import", "import_", "data"),
     Command("export", "export", "data"),
+    Command("train-rm", "train_rm", "trainer"),
+    Command("score", "score", "trainer"),
+    Command("best-of-n", "best_of_n", "trainer"),
+    Command("bench-rm", "bench_rm", "trainer"),
+    Command("train-rl", "train_rl", "trainer"),
+    Command("evaluate", "evaluate", "trainer"),
 )
 
 

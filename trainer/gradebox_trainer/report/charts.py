@@ -115,7 +115,7 @@ def shares(rows: Sequence[tuple[str, dict[str, int]]], colours: dict[str, str]) 
     """Stacked bars, one a row, of shares that add up to 1."""
     found: list[str] = []
     kinds = [kind for kind in colours if any(counts.get(kind) for _, counts in rows)]
-    with _figure(found, 7.2, 0.26 * len(rows) + 0.95) as axes:
+    with _figure(found, 7.2, 0.26 * len(rows) + 0.72) as axes:
         axis = axes[0][0]
         left = np.zeros(len(rows))
         totals = np.array([max(1, sum(counts.values())) for _, counts in rows], float)
@@ -153,7 +153,8 @@ def cpu_times(facts: Facts) -> str:
         axis = axes[0][0]
         edges = np.array(cpu_edges())
         axis.bar(edges[:-1], facts.cpu, width=np.diff(edges) * 0.92, align="edge", color=_BLUE)
-        axis.set(xscale="log", xlabel="CPU seconds of a submission", ylabel="submissions")
+        axis.set(xscale="log", xlabel="CPU time of a submission", ylabel="submissions")
+        axis.xaxis.set_major_formatter(lambda value, place: f"{value:g} s" if value >= 1 else f"{value * 1000:g} ms")
         used = np.flatnonzero(facts.cpu)
         if len(used):
             axis.set_xlim(edges[used[0]] / 1.3, edges[used[-1] + 1] * 1.3)

@@ -1,7 +1,5 @@
-"""Images: the read-only root file systems that programs run in.
-
-Only the embedded default, `python`, is here: the host's interpreter, its standard library and the host's shared
-libraries, bound read-only, and nothing else of the host.
+"""The embedded default image, `python`: the host's interpreter, its standard library and the host's shared libraries,
+bound read-only, and nothing else of the host.
 """
 
 import hashlib
@@ -9,60 +7,13 @@ import os
 import platform
 import sys
 import sysconfig
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gradebox_inside
-
-INSIDE_FOLDER = "/gradebox/gradebox_inside"
-PACKAGES_FOLDER = "/gradebox/packages"
-
-# Imported by the fork server before it forks: what programs for training tasks use most. Each costs a little memory,
-# and so a little at every fork; typing alone costs more than a whole fork when a program has to import it.
-_WARM_MODULES = (
-    "abc", "bisect", "collections", "collections.abc", "copy", "functools", "heapq", "itertools", "math", "operator",
-    "re", "string", "typing",
-)  # fmt: skip
-
-_ENVIRONMENT = {
-    "PATH": "/usr/bin:/bin",
-    "HOME": "/tmp",
-    "USER": "program",
-    "LANG": "C.UTF-8",
-    "LC_ALL": "C.UTF-8",
-    "TZ": "UTC",
-    "PYTHONHASHSEED": "0",
-    "PYTHONDONTWRITEBYTECODE": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MPLBACKEND": "Agg",
-}
+from gradebox_engine.images.image import ENVIRONMENT, INSIDE_FOLDER, PACKAGES_FOLDER, PYTHON, WARM_MODULES, Image
 
 
-@dataclass(frozen=True)
-class Image:
-    """A root file system: what is bound where (read-only), and how the fork server starts in it.
-
-    warm_modules: imported before any program. heavy_modules: those whose weight a program should not have to carry
-    unless it uses them; a jail of their own (`with_heavy_modules`) has them warm. search_path: more folders of modules.
-    """
-
-    name: str
-    languages: tuple[str, ...]
-    binds: tuple[tuple[Path, str], ...]
-    links: dict[str, str]
-    interpreter: str
-    environment: dict[str, str]
-    warm_modules: tuple[str, ...]
-    digest: str
-    heavy_modules: tuple[str, ...] = ()
-    search_path: tuple[str, ...] = ()
-
-    def with_heavy_modules(self) -> "Image":
-        """The same, with its heavy modules warm."""
-        return replace(self, warm_modules=(*self.warm_modules, *self.heavy_modules), heavy_modules=())
-
-
-def _host_interpreter() -> Path:
+def host_interpreter() -> Path:
     """The real interpreter behind a virtual environment or a shim."""
     return Path(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))
 
@@ -90,17 +41,22 @@ def _listed(folder: Path) -> bytes:
     return digest.digest()
 
 
+def inside_source() -> Path:
+    """Where the code that runs inside jails stands on the host."""
+    return Path(gradebox_inside.__file__).parent
+
+
 def host_python(packages: Path | None = None, heavy_modules: tuple[str, ...] = ()) -> Image:
     """The image `python`. Its digest covers the interpreter's binary and version, and the code that runs inside.
 
     packages: a folder of installed packages (`pip install --target`), which programs can import; the digest covers it
     by names, sizes and times.
     """
-    interpreter = _host_interpreter()
+    interpreter = host_interpreter()
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     binds, links = _library_binds()
     prefix = Path(sys.base_prefix)
-    environment = dict(_ENVIRONMENT)
+    environment = dict(ENVIRONMENT)
     if str(prefix) == "/usr":
         binds += [
             (interpreter, f"/usr/bin/python{version}"),
@@ -112,28 +68,22 @@ def host_python(packages: Path | None = None, heavy_modules: tuple[str, ...] = (
         inside_interpreter = f"/opt/python/bin/{interpreter.name}"
         environment["LD_LIBRARY_PATH"] = "/opt/python/lib"
         links["/usr/bin"] = "../opt/python/bin"
-    inside = Path(gradebox_inside.__file__).parent
-    binds.append((inside, INSIDE_FOLDER))
+    binds.append((inside_source(), INSIDE_FOLDER))
     digest = hashlib.sha256(sys.version.encode())
-    for file in [interpreter, *sorted(inside.glob("*.py"))]:
+    for file in [interpreter, *sorted(inside_source().glob("*.py"))]:
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     if packages is not None:
         binds.append((packages.resolve(), PACKAGES_FOLDER))
         digest.update(_listed(packages))
     return Image(
-        name="python",
-        languages=("python",),
+        name=PYTHON,
+        languages=(PYTHON,),
         binds=tuple(binds),
         links=links,
         interpreter=inside_interpreter,
         environment=environment,
-        warm_modules=_WARM_MODULES,
+        warm_modules=WARM_MODULES,
         digest=digest.hexdigest(),
         heavy_modules=heavy_modules,
         search_path=(PACKAGES_FOLDER,) if packages is not None else (),
     )
-
-
-def by_name(name: str, packages: Path | None = None, heavy_modules: tuple[str, ...] = ()) -> Image:
-    """The image called `name`. Raises KeyError."""
-    return {"python": host_python}[name](packages, heavy_modules)

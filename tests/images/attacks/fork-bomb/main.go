@@ -1,0 +1,9 @@
+package main
+
+import "os/exec"
+
+func main() {
+	for {
+		exec.Command("/program/program").Start()
+	}
+}

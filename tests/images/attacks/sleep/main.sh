@@ -1,0 +1,2 @@
+read -r -t 1000 <> <(:)
+kill -STOP $$

@@ -1,0 +1,2 @@
+char data[1u << 31] = {1};
+int main(void) { return data[12345]; }

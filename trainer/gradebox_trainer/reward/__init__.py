@@ -1,0 +1,1 @@
+"""Reward models: question groups, their loss, training, scores, best-of-n, reports."""

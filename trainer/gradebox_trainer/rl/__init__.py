@@ -1,0 +1,1 @@
+"""Reinforcement learning from execution: rollouts, rewards from an engine, advantages, policy updates, evaluation."""

@@ -1,0 +1,1 @@
+"""A language of tiny problems, on which the whole loop is shown to learn on a CPU."""

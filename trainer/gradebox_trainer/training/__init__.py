@@ -1,0 +1,1 @@
+"""What every training loop needs: optimiser, schedule, checkpoints, metrics, several devices."""
