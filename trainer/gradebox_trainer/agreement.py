@@ -75,23 +75,29 @@ def measure(labels: Path, reference: Path, programs: Path, *, leave_out: Iterabl
 
     Args:
         programs: the programs file that the labels are of; it says who wrote which program.
-        leave_out: generators that do not count, such as the one whose programs chose the tests.
+        leave_out: generators whose programs do not count, whoever else wrote the same; such as the strong model,
+            whose programs chose the tests and pass them all.
 
     Raises:
         InputError: a row is not one of its file.
     """
     references = {key: rate for key, rate in _rates(reference)}
     generators = _generators(programs)
-    left_out = set(leave_out)
-    found: dict[str, list[Pair]] = {}
+    rated: list[tuple[str, tuple[str, str], float | None]] = []
     for place, (key, rate) in enumerate(_rates(labels)):
         if place >= len(generators):
             raise InputError(labels, place + 1, "", f"more labels than programs in {programs}")
         generator, id = generators[place]
         if id != key[0]:
             raise InputError(labels, place + 1, "id", f"not that of program {place + 1} in {programs}")
-        if generator not in left_out and rate is not None and references.get(key) is not None:
-            found.setdefault(generator, []).append(Pair(id, rate, references[key] or 0.0))
+        rated.append((generator, key, rate))
+    left_out = set(leave_out)
+    passed_over = {key for generator, key, _ in rated if generator in left_out}
+    found: dict[str, list[Pair]] = {}
+    for generator, key, rate in rated:
+        known = references.get(key)
+        if key not in passed_over and rate is not None and known is not None:
+            found.setdefault(generator, []).append(Pair(key[0], rate, known))
     return {
         "labels": labels.name,
         "reference": reference.name,

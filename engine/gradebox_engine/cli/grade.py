@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import gradebox
-from gradebox_command.errors import DONE, INTERRUPTED, BadArgument, InputError
+from gradebox_command.errors import DONE, INTERRUPTED, BadArgument, CommandError, InputError
 from gradebox_command.files import Problems, count_programs
 from gradebox_command.grading import Grader, Grading, Labels, Suites, by_client
 from gradebox_command.labels import LabelsFile
@@ -147,8 +147,12 @@ def _grade_rest(
 @contextmanager
 def _open_grader(options: Options, programs: int) -> Iterator[tuple[Grader, gradebox.EngineInfo]]:
     if options.ray:
-        from gradebox_trainer.ray_grading import open_cluster
-
+        try:
+            from gradebox_trainer.ray_grading import open_cluster
+        except ModuleNotFoundError as error:
+            if error.name != "ray":
+                raise
+            raise CommandError("--ray needs Ray, which is not installed: pip install 'gradebox[ray]'") from None
         with open_cluster(workers=options.engines.workers, programs=programs) as opened:
             yield opened
     else:

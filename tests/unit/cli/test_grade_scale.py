@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -182,3 +183,12 @@ def test_folders_of_input(work: Work) -> None:
     work.folder.joinpath("programs.jsonl", "_ignored.jsonl").write_text("nonsense")
     assert work.grade() == 0
     assert work.rows() == expected
+
+
+def test_without_ray_it_says_what_to_install(
+    work: Work, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "gradebox_trainer.ray_grading", raising=False)
+    assert work.grade("--ray") == 1
+    assert capsys.readouterr().err == "gradebox: --ray needs Ray, which is not installed: pip install 'gradebox[ray]'\n"

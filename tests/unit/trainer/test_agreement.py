@@ -47,12 +47,20 @@ def test_labels_are_matched_by_program_and_counted_by_generator(tmp_path: Path) 
         [
             {"id": "a", "generator": "x", "programs": ["p", "q"]},
             {"id": "a", "meta": {"generator": "strong"}, "programs": ["r"]},
+            {"id": "a", "generator": "copies", "programs": ["r"]},
             {"id": "b", "programs": ["s", "t"]},
         ],
     )
     labels = write(
         tmp_path / "labels.jsonl",
-        [label("a", "p", 1.0), label("a", "q", 0.0), label("a", "r", 1.0), label("b", "s", 0.5), label("b", "t", None)],
+        [
+            label("a", "p", 1.0),
+            label("a", "q", 0.0),
+            label("a", "r", 1.0),
+            label("a", "r", 1.0),
+            label("b", "s", 0.5),
+            label("b", "t", None),
+        ],
     )
     reference = write(
         tmp_path / "reference.jsonl",

@@ -74,15 +74,15 @@ def test_what_datasets_saved_is_imported(tmp_path: Path) -> None:
 
 def test_an_exported_folder_loads_with_its_card(tmp_path: Path) -> None:
     files = {
-        "problems": [{"id": "p", "prompt": "Add.", "tests": ["assert f(1) == 2"]}],
+        "problems": [{"id": "p", "prompt": "Add.", "tests": ["assert f(1) == 2", "assert f(2) == 3"]}],
         "programs": [{"id": "p", "programs": ["good", "bad"], "generator": "m"}],
-        "labels": [label("good", ["PASSED"]), label("bad", ["WRONG_ANSWER"])],
+        "labels": [label("good", ["PASSED", "PASSED"]), label("bad", ["PASSED", "WRONG_ANSWER"])],
     }
     paths = {name: str(write(tmp_path / f"{name}.jsonl", rows)) for name, rows in files.items()}
     texts = [f"--problems={paths['problems']}", f"--programs={paths['programs']}"]
     assert main(["export", paths["labels"], "-o", str(tmp_path / "out"), *texts]) == 0
     loaded = datasets.load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
-    assert [each["pass_rate"] for each in loaded[0]["inferences"]] == [1.0, 0.0]
+    assert [each["pass_rate"] for each in loaded[0]["inferences"]] == [1.0, 0.5]
     assert main(["pairs", paths["labels"], "-o", str(tmp_path / "pairs"), *texts, "--validation", "0"]) == 0
     pairs = datasets.load_dataset(str(tmp_path / "pairs"), cache_dir=str(tmp_path / "cache"))
     assert set(pairs) == {"train"}

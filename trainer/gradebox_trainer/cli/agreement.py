@@ -22,7 +22,10 @@ def command(
     ] = None,
     leave_out: Annotated[
         list[str] | None,
-        typer.Option(metavar="GENERATOR", help="Does not count, such as the strong model that chose the tests."),
+        typer.Option(
+            metavar="GENERATOR",
+            help="Its programs do not count, such as those of the strong model that chose the tests.",
+        ),
     ] = None,
     json: Json = False,
 ) -> int:
