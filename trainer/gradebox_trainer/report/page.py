@@ -135,7 +135,6 @@ def _charts(facts: Facts, names: Sequence[str]) -> dict[str, Markup | None]:
         "rates": charts.pass_rates(facts),
         "generators": charts.pass_rates_by_generator(facts, named) if named else None,
         "verdicts": charts.shares(rows, charts.VERDICT_COLOURS),
-        "tests": charts.shares([("tests", dict(facts.test_verdicts))], charts.VERDICT_COLOURS),
         "seals": charts.shares([("tests", dict(facts.seals))], charts.SEAL_COLOURS),
         "items": charts.discrimination(items["share"], items["correlation"]) if items["tests"] else None,
         "cpu": charts.cpu_times(facts),
