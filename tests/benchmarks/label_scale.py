@@ -146,6 +146,8 @@ def run(folder: Path, way: str, arguments: argparse.Namespace, submissions: int)
             cluster = start_cluster(meter, arguments.nodes)
             assert cluster.stdout is not None
             environment["RAY_ADDRESS"] = cluster.stdout.readline().strip()
+            if not environment["RAY_ADDRESS"]:
+                sys.exit(f"{way}: no cluster: python -m tests.e2e.ray_cluster says why")
             flags = ["--ray"]
         inputs = [str(folder / "problems.jsonl"), str(folder / "programs.jsonl")]
         try:
@@ -156,7 +158,8 @@ def run(folder: Path, way: str, arguments: argparse.Namespace, submissions: int)
         finally:
             if cluster is not None:
                 assert cluster.stdin is not None
-                cluster.stdin.close()
+                with suppress(BrokenPipeError):
+                    cluster.stdin.close()
                 cluster.wait(120)
         if process.returncode:
             sys.exit(f"{way}: exit status {process.returncode}")

@@ -25,7 +25,7 @@ def main() -> int:
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     nodes = [cluster.add_node(num_cpus=arguments.cpus) for _ in range(arguments.nodes)]
-    cluster.wait_for_nodes()
+    cluster.wait_for_nodes(timeout=200)
     print(cluster.address, flush=True)
     for line in sys.stdin:
         if line.strip() == "kill":

@@ -65,7 +65,7 @@ async def test_what_the_report_shows_and_that_nothing_in_it_runs(browser: "Brows
     assert text.count("<img") > 20  # as text: names, messages, prompts, programs
     assert await opened.title() == "gradebox: labels.jsonl"
     assert await opened.query_selector_all("img, script, iframe, [onerror]") == []
-    assert len(await opened.query_selector_all("svg")) == 7
+    assert len(await opened.query_selector_all("svg")) == 6
     for svg in await opened.query_selector_all("svg"):
         box = await svg.bounding_box()
         assert box is not None and box["width"] > 300 and box["height"] > 40

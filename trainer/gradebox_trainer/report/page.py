@@ -2,6 +2,7 @@
 escapes it, and a content security policy lets no script run and nothing be fetched, should anything slip through.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,12 +136,16 @@ def _charts(facts: Facts, names: Sequence[str]) -> dict[str, Markup | None]:
         "rates": charts.pass_rates(facts),
         "generators": charts.pass_rates_by_generator(facts, named) if named else None,
         "verdicts": charts.shares(rows, charts.VERDICT_COLOURS),
-        "tests": charts.shares([("tests", dict(facts.test_verdicts))], charts.VERDICT_COLOURS),
         "seals": charts.shares([("tests", dict(facts.seals))], charts.SEAL_COLOURS),
         "items": charts.discrimination(items["share"], items["correlation"]) if items["tests"] else None,
         "cpu": charts.cpu_times(facts),
     }
-    return {name: None if svg is None else Markup(svg) for name, svg in made.items()}
+    return {name: None if svg is None else Markup(_with_own_ids(svg, name)) for name, svg in made.items()}
+
+
+def _with_own_ids(svg: str, name: str) -> str:
+    """Two charts may have the same mark, under the same id: each gets its chart's name."""
+    return re.sub(r'(id="|#)([pmh][0-9a-f]{10})\b', rf"\1{name}-\2", svg)
 
 
 def _describe(example: Example) -> str:
