@@ -54,6 +54,15 @@ def options(files: Path, output: Path, *, resume: bool = False, **changes: Any) 
     return Options([files / "pairs.jsonl"], [], [], [], output, settings(files, **changes), resume, True)
 
 
+def config_file(files: Path, folder: Path) -> Path:
+    """The same settings as a file."""
+    path = folder / "settings.toml"
+    chosen = settings(files).model_dump(mode="json", exclude_none=True, exclude={"pairs", "report_to"})
+    lines = [f"{key} = {json.dumps(value)}" for key, value in chosen.items()]
+    path.write_text("\n".join(["report_to = []", *lines]) + "\n")
+    return path
+
+
 @pytest.fixture(scope="module")
 def run(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole run with the default way and TensorBoard."""
@@ -102,33 +111,31 @@ def test_a_killed_run_goes_on_as_if_unbroken(files: Path, run: Path, tmp_path: P
     script = (
         "import os, signal, sys\n"
         "import torch\n"
-        "torch.set_num_threads(1)\n"
+        "from gradebox_engine.cli import main\n"
         "from gradebox_trainer.reward import train\n"
-        "from tests.trainer.reward.test_train import options, train_rm\n"
-        "from pathlib import Path\n"
+        "torch.set_num_threads(1)\n"
         "step = train.RewardTrainer._train_step\n"
         "def killed(self):\n"
         "    if self.step == 8:\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return step(self)\n"
         "train.RewardTrainer._train_step = killed\n"
-        "train_rm(options(Path(sys.argv[1]), Path(sys.argv[2])))\n"
+        "sys.exit(main(sys.argv[1:]))\n"
     )
-    root = Path(__file__).parents[3]
+    command = [str(files / "pairs.jsonl"), "--config", str(config_file(files, tmp_path)), "-o", str(tmp_path / "run")]
     ended = subprocess.run(
-        [sys.executable, "-c", script, str(files), str(tmp_path)],
-        cwd=root,
+        [sys.executable, "-c", script, "train-rm", *command],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
     assert ended.returncode == -signal.SIGKILL, ended.stderr
-    assert [step for step, _ in checkpoints(tmp_path / "checkpoints")] == [3, 6]
-    assert train_rm(options(files, tmp_path, resume=True)) == 0
+    assert [step for step, _ in checkpoints(tmp_path / "run" / "checkpoints")] == [3, 6]
+    assert train_rm(options(files, tmp_path / "run", resume=True)) == 0
     unbroken = [row for row in read_metrics(run) if "loss" in row]
-    resumed = [row for row in read_metrics(tmp_path) if "loss" in row]
+    resumed = [row for row in read_metrics(tmp_path / "run") if "loss" in row]
     assert resumed == unbroken
-    assert (tmp_path / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
 
 
 def test_resume_refuses_other_settings_and_a_new_run_refuses_old_checkpoints(files: Path, run: Path) -> None:
@@ -241,10 +248,7 @@ def test_a_full_disk_ends_the_run_and_keeps_the_last_checkpoint(files: Path, sma
 
 def test_two_processes_train_the_same_model(files: Path, run: Path, tmp_path: Path) -> None:
     """FSDP2 over gloo, started by torchrun: the losses and the weights of one process."""
-    config = tmp_path / "settings.toml"
-    chosen = settings(files).model_dump(mode="json", exclude_none=True, exclude={"pairs", "report_to"})
-    lines = [f"{key} = {json.dumps(value)}" for key, value in chosen.items()]
-    config.write_text("\n".join(["report_to = []", *lines]) + "\n")
+    config = config_file(files, tmp_path)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [str(files / "pairs.jsonl"), "--config", str(config), "-o", str(tmp_path / "run")]
     ended = subprocess.run(

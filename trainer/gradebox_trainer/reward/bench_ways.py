@@ -107,7 +107,7 @@ def trl_steps(model: Any, steps: Sequence[Sequence[EncodedGroup]], *, pairs_at_o
     """
     from datasets import Dataset
     from tokenizers import Tokenizer, models
-    from transformers import PreTrainedTokenizerFast, TrainerCallback
+    from transformers import PreTrainedTokenizerFast, PrinterCallback, TrainerCallback
     from trl import RewardConfig, RewardTrainer
 
     words = {f"<{i}>": i for i in range(4)}
@@ -152,6 +152,7 @@ def trl_steps(model: Any, steps: Sequence[Sequence[EncodedGroup]], *, pairs_at_o
             processing_class=tokenizer,
             callbacks=[Clock()],
         )
+        trainer.remove_callback(PrinterCallback)  # stdout is ours
         trainer.train()
     longest = [
         2

@@ -27,9 +27,6 @@ from gradebox_trainer.transformer import loading
 FIGURES = "figures.json"
 """The run's final figures."""
 
-ENCODING = "gradebox_encoding.json"
-"""How texts become tokens for this model: read again by whatever scores with it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -187,8 +184,6 @@ def _finish(options: Options, trainer: RewardTrainer, outcome: Outcome, seconds:
 def _write(options: Options, trainer: RewardTrainer, outcome: Outcome, figures: dict[str, Any]) -> None:
     folder = options.output
     (folder / FIGURES).write_text(json.dumps(figures, indent=2) + "\n")
-    encoding = {"prompt_template": options.settings.prompt_template, "max_length": options.settings.max_length}
-    (folder / ENCODING).write_text(json.dumps(encoding) + "\n")
     card.write(folder / "README.md", figures)
     if outcome.scores:
         report.write(

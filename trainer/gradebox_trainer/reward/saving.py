@@ -1,5 +1,6 @@
 """A run's weights and optimiser to files and back; whole on the first process, whatever they are sharded over."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +15,16 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
+from gradebox_command.errors import InputError
+from gradebox_trainer.reward.settings import RewardSettings
 from gradebox_trainer.training.checkpoint import STATE
 from gradebox_trainer.transformer import loading
 
 if TYPE_CHECKING:
     from gradebox_trainer.reward.train import RewardTrainer
+
+ENCODING = "gradebox_encoding.json"
+"""How texts become tokens for a model: read again by whatever scores with it."""
 
 Write = Callable[[Path], None]
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
@@ -45,6 +51,7 @@ def save_state(trainer: "RewardTrainer") -> Iterator[Write]:
         else:
             trainer.model.save_pretrained(folder, state_dict=weights)
             trainer.tokenizer.save_pretrained(folder)
+            _write_encoding(folder, trainer.settings)
         torch.save(state, folder / STATE)
 
     yield write
@@ -63,8 +70,30 @@ def write_model(trainer: "RewardTrainer") -> Iterator[Write]:
             state = model.state_dict()
         model.save_pretrained(folder, state_dict=state)
         trainer.tokenizer.save_pretrained(folder)
+        _write_encoding(folder, trainer.settings)
 
     yield write
+
+
+def _write_encoding(folder: Path, settings: RewardSettings) -> None:
+    values = {"prompt_template": settings.prompt_template, "max_length": settings.max_length}
+    (folder / ENCODING).write_text(json.dumps(values) + "\n")
+
+
+def read_encoding(folder: Path) -> dict[str, Any]:
+    """How a model's training made tokens (an Encoder's arguments); the defaults for a model from elsewhere.
+
+    Raises:
+        InputError: the file is no JSON.
+    """
+    values = {name: RewardSettings.model_fields[name].default for name in ("prompt_template", "max_length")}
+    try:
+        written: dict[str, Any] = json.loads((folder / ENCODING).read_text())
+    except FileNotFoundError:
+        return values
+    except ValueError as error:
+        raise InputError(folder / ENCODING, None, "", f"not JSON: {error}") from None
+    return values | written
 
 
 def load_weights(trainer: "RewardTrainer", folder: Path, state: dict[str, Any]) -> None:

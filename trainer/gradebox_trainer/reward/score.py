@@ -14,9 +14,9 @@ from gradebox_command.errors import DONE, BadArgument, InputError
 from gradebox_command.terminal import progress_bar
 from gradebox_command.writing import write_rows
 from gradebox_trainer.packing import Tree
-from gradebox_trainer.reward.command import ENCODING
 from gradebox_trainer.reward.encode import Encoder
 from gradebox_trainer.reward.read import PROMPT_FIELDS, ProgramsRow, digest, program_rows, prompt_of, read_prompts
+from gradebox_trainer.reward.saving import read_encoding
 from gradebox_trainer.training.distributed import Processes
 from gradebox_trainer.transformer import loading
 from gradebox_trainer.transformer.scorer import TreeScorer, UnsupportedModel, check
@@ -56,7 +56,7 @@ class RewardModel:
         tokenizer = loading.load_tokenizer(name)
         dtype = torch.float32 if precision == "fp32" else torch.bfloat16
         model = loading.load_classifier(name, tokenizer, dtype=dtype)
-        self._encoder = Encoder(tokenizer, **_encoding(Path(name)))
+        self._encoder = Encoder(tokenizer, **read_encoding(Path(name)))
         self._budget = token_budget
         self._processes = Processes(0, 1, device)
         try:
@@ -138,18 +138,3 @@ def _prompt(row: ProgramsRow, prompts: Mapping[str, str]) -> str:
     if any(row.row.get(field) is not None for field in PROMPT_FIELDS):
         return prompt_of(row.path, row.line, row.row)
     raise InputError(row.path, row.line, "id", f"no prompt for {row.id!r}: give its problem with --problems")
-
-
-def _encoding(folder: Path) -> dict[str, Any]:
-    """How the model's training made tokens; the defaults for a model from elsewhere."""
-    from gradebox_trainer.reward.settings import RewardSettings
-
-    fields = RewardSettings.model_fields
-    values = {name: fields[name].default for name in ("prompt_template", "max_length")}
-    try:
-        written: dict[str, Any] = json.loads((folder / ENCODING).read_text())
-    except FileNotFoundError:
-        return values
-    except ValueError as error:
-        raise InputError(folder / ENCODING, None, "", f"not JSON: {error}") from None
-    return values | written
