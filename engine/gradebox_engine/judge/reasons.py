@@ -1,7 +1,7 @@
 """Why a test has to run beside the program: what it replaces, captures or looks into exists only there.
 
 Objects of packages such as pandas, which a test makes or checks, exist in one process only, too: they are no plain
-data, and compiled code does not work on them by message.
+data, and compiled code does not work on them by message. Nor is the comparison of a column by message a column.
 
 Text alone is looked at. Not among the reasons, because the oracle has an answer to each: files (the scratch
 folder is shared), the state of `random` (it travels), exceptions, clocks, objects of the program (handles).
@@ -74,6 +74,11 @@ def _reason(node: ast.AST, modules: dict[str, str], program: frozenset[str]) -> 
     match node:
         case ast.Attribute(attr=attr) if attr in _INTERNALS:
             return f"looks at {attr}"
+        # Of a column: equal to a string or a class by its own word only.
+        case ast.Attribute(attr="dtypes") | ast.Attribute(value=ast.Subscript() | ast.Call(), attr="dtype"):
+            return "looks at a dtype"
+        case ast.Attribute(value=ast.Compare()) | ast.Subscript(slice=ast.Compare()):
+            return "asks more of a comparison than true or false"
         case ast.Attribute() if _path(node, modules) in _STATE:
             return f"looks at {_path(node, modules)}"
         case ast.FunctionDef() | ast.AsyncFunctionDef() if fixture := _fixture(node):
@@ -140,6 +145,8 @@ def _called(node: ast.Call, func: ast.expr, modules: dict[str, str], program: fr
     path = _path(func, modules)
     if _is_patch(path):
         return "patches"
+    if name in ("all", "any", "sum") and any(isinstance(argument, ast.Compare) for argument in node.args):
+        return "asks more of a comparison than true or false"
     if name in _CAPTURES and name not in program:
         return f"uses {name}"
     if name in ("setattr", "delattr") and node.args and _root(node.args[0]) in modules:

@@ -126,6 +126,10 @@ UNITTEST = "import unittest\nclass T(unittest.TestCase):\n    def test(self):\n"
         "import matplotlib.pyplot as plt\n        self.assertIsInstance(f(), plt.Axes)",
         "from PIL import Image\n        f(Image.new('L', (1, 1)))",
         "import numpy as np\n        np.random.seed(0)\n        f()",
+        "self.assertTrue((f()['a'] <= 1).all())",
+        "self.assertEqual(f()['a'].dtype, 'int64')",
+        "self.assertTrue(all(f()['a'] <= 1))",
+        "x = f()\n        self.assertEqual(len(x[x['a'] > 1]), 2)",
     ],
 )
 def test_beside_the_program(body: str) -> None:
