@@ -120,12 +120,16 @@ def test_a_compiled_program_can_talk_with_a_judge(engine: gradebox.Engine) -> No
 GO_PACKAGES = ("bytes", "crypto/md5", "fmt", "math", "math/rand", "regexp", "sort", "strconv", "strings", "time")
 
 
-def go_setup(row: dict[str, Any], solution: str) -> str:
-    """The head of a published Go program: the packages that it, or its test, names."""
-    body = solution + row["tests"][0]
+_IMPORTS = re.compile(r'^import (?:\(.*?\)|"[^"]*")', re.MULTILINE | re.DOTALL)
+
+
+def go_program(row: dict[str, Any], program: str) -> tuple[str, str]:
+    """The head of a published Go program, and the rest: in one place, the packages that it, or its test, names."""
+    rest = _IMPORTS.sub("", program)
     listed = re.findall(r'"([\w./]+)"', (row.get("test_setup") or "") + (row.get("import") or ""))
-    used = [one for one in sorted({*listed, *GO_PACKAGES}) if re.search(rf"\b{one.rpartition('/')[2]}\.", body)]
-    return "package main\n\nimport (\n" + "".join(f'\t"{one}"\n' for one in used) + ")\n"
+    text = rest + row["tests"][0]
+    used = [one for one in sorted({*listed, *GO_PACKAGES}) if re.search(rf"\b{one.rpartition('/')[2]}\.", text)]
+    return "package main\n\nimport (\n" + "".join(f'\t"{one}"\n' for one in used) + ")\n", rest
 
 
 @pytest.mark.parametrize("language", ["cpp", "js", "java", "go", "rust"])
@@ -140,7 +144,7 @@ def test_published_problems(engine: gradebox.Engine, language: str) -> None:
         results = []
         for kind in ("canonical_solution", "buggy_solution"):
             program = row["prompt"] + row[kind]
-            setup = go_setup(row, program) if language == "go" else ""
+            setup, program = go_program(row, program) if language == "go" else ("", program)
             problem = {"tests": row["tests"], "language": language, "test_setup": setup}
             results += engine.grade([program], problem=problem)
         good, bad = results
