@@ -5,6 +5,7 @@ import signal
 from dataclasses import dataclass
 from typing import Any
 
+from gradebox_engine.jail.launch import Exited
 from gradebox_engine.jail.process import SandboxedProcess
 from gradebox_engine.judge.evaluate import Decision, describe, raised_decision
 from gradebox_engine.judge.evidence import Evidence
@@ -33,10 +34,11 @@ class Graded:
     evidence: list[Evidence]
 
 
-def seen_of(process: SandboxedProcess) -> set[Evidence]:
-    """What was seen of a process from outside, whatever it says."""
+def seen_of(process: SandboxedProcess, exited: Exited | None = None) -> set[Evidence]:
+    """What was seen of a process from outside, whatever it says. exited: how its command ended, if it has one."""
     seen = set()
-    status = process.exited.status if process.exited else 0
+    exited = exited or process.exited
+    status = exited.status if exited else 0
     if process.refused_calls or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGSYS):
         seen.add(Evidence.DENIED_SYSTEM_CALL)  # SIGSYS is what the filters kill by
     if process.malformed:

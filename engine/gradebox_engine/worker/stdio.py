@@ -147,7 +147,7 @@ class Running:
             cpu_time_s=cpu_time_s or exited.cpu_time_s,
             wall_time_s=wall_time_s,
             memory_bytes=exited.memory_bytes,
-            evidence=frozenset(seen_of(process)),
+            evidence=frozenset(seen_of(process, exited)),
             files=report.files,
             raised=report.raised,
         )
