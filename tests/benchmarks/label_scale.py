@@ -143,11 +143,11 @@ def run(folder: Path, way: str, arguments: argparse.Namespace, submissions: int)
         cluster = None
         flags: list[str] = []
         if way.startswith("ray"):
-            cluster = start_cluster(meter, arguments.nodes)
+            cluster = start_cluster(meter, arguments.nodes, folder / f"{way}.log")
             assert cluster.stdout is not None
             environment["RAY_ADDRESS"] = cluster.stdout.readline().strip()
             if not environment["RAY_ADDRESS"]:
-                sys.exit(f"{way}: no cluster: python -m tests.e2e.ray_cluster says why")
+                sys.exit(f"{way}: no cluster:\n{(folder / f'{way}.log').read_text()}")
             flags = ["--ray"]
         inputs = [str(folder / "problems.jsonl"), str(folder / "programs.jsonl")]
         try:
@@ -166,12 +166,11 @@ def run(folder: Path, way: str, arguments: argparse.Namespace, submissions: int)
         return taken
 
 
-def start_cluster(meter: CpuMeter, nodes: int) -> "subprocess.Popen[str]":
+def start_cluster(meter: CpuMeter, nodes: int, log: Path) -> "subprocess.Popen[str]":
     cpus = max(1, (os.cpu_count() or 1) // nodes)
     argv = [*PYTHON, "tests.e2e.ray_cluster", "--nodes", str(nodes), "--cpus", str(cpus)]
-    return started(
-        argv, meter, dict(os.environ), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
+    with log.open("w") as said:
+        return started(argv, meter, dict(os.environ), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said)
 
 
 def started(argv: list[str], meter: CpuMeter, environment: dict[str, str], **streams: Any) -> "subprocess.Popen[str]":
