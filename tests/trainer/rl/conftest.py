@@ -23,7 +23,7 @@ def _fitted() -> tuple[Any, Any]:
         prompt: [(f"def f(x):\n    {body}\n", 3.0 if body == right else 1.0) for body in bodies]
         for prompt, right in RIGHT.items()
     }
-    return tiny.policy(answers, examples=1200)
+    return tiny.policy(answers, examples=3000)
 
 
 @pytest.fixture

@@ -1,11 +1,12 @@
 """Our advantages and losses against OpenRLHF's (REINFORCE++ by its authors), verl's and TRL's, on the same numbers."""
 
-import importlib
-import sys
-from collections.abc import Iterator
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
-from types import ModuleType, SimpleNamespace
+import __future__
+
+import ast
+import importlib.util
+import itertools
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,47 +31,30 @@ OPENRLHF = {
 }
 
 
-class _Absent(ModuleType):
-    """A package that is not here: its names are there to be imported, and good for nothing."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return type(name, (), {})
-
-
-class _AbsentPackages(MetaPathFinder, Loader):
-    """Finds packages for GPUs that OpenRLHF imports at its top, and that nothing called here makes use of."""
-
-    names = ("deepspeed", "flash_attn", "ring_flash_attn", "vllm")
-
-    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
-        return ModuleSpec(name, self, is_package=True) if name.partition(".")[0] in self.names else None
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        return _Absent(spec.name)
-
-    def exec_module(self, module: ModuleType) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
-def openrlhf() -> Iterator[Any]:
-    """OpenRLHF's modules, as they are."""
-    from accelerate import Accelerator  # noqa: F401  (looks for deepspeed while it is imported, and is to find none)
+def openrlhf() -> Any:
+    """OpenRLHF's functions, as they stand in the files of its package.
 
-    finder, before = _AbsentPackages(), set(sys.modules)
-    sys.meta_path.append(finder)
-    try:
-        loss = importlib.import_module("openrlhf.models.loss")
-        utils = importlib.import_module("openrlhf.models.utils")
-        maker = importlib.import_module("openrlhf.trainer.ppo_utils.experience_maker")
-    finally:
-        sys.meta_path.remove(finder)
-        for name in set(sys.modules) - before:
-            if name.partition(".")[0] in finder.names:
-                del sys.modules[name]
-    yield SimpleNamespace(loss=loss, utils=utils, experience_maker=maker)
+    Its modules cannot be imported without packages for GPUs (deepspeed, flash-attn), of which these make no use.
+    """
+    found = importlib.util.find_spec("openrlhf")
+    assert found is not None and found.submodule_search_locations
+    package = Path(found.submodule_search_locations[0])
+    names: dict[str, Any] = {"torch": torch, "nn": torch.nn, "itertools": itertools}
+    for file, wanted in (
+        ("models/utils.py", ("compute_approx_kl", "compute_reward", "masked_mean")),
+        ("models/loss.py", ("aggregate_loss", "PolicyLoss")),
+        ("trainer/ppo_utils/length_penalty.py", ("apply_length_penalties",)),
+        ("trainer/ppo_utils/experience_maker.py", ("compute_advantages_and_returns", "get_cumulative_returns")),
+    ):
+        tree = ast.parse((package / file).read_text())
+        tree.body = [
+            node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name in wanted
+        ]
+        assert len(tree.body) == len(wanted), file
+        flag = __future__.annotations.compiler_flag  # their annotations name classes that are not here
+        exec(compile(tree, str(package / file), "exec", flags=flag, dont_inherit=True), names)
+    return SimpleNamespace(**names)
 
 
 def numbers() -> dict[str, Tensor]:
@@ -90,32 +74,26 @@ def numbers() -> dict[str, Tensor]:
 
 def by_openrlhf(openrlhf: Any, estimator: str, given: dict[str, Tensor], kl_coef: float) -> Tensor:
     """OpenRLHF's advantages: its own method, on one experience."""
-    maker = openrlhf.experience_maker
     advantage = SimpleNamespace(estimator=OPENRLHF[estimator], gamma=1.0, no_std_norm=False)
     args = SimpleNamespace(
         algo=SimpleNamespace(advantage=advantage),
         rollout=SimpleNamespace(n_samples_per_prompt=ANSWERS),
-        reward=SimpleNamespace(clip_range=None, overlong_buffer_len=None, stop_properly_penalty_coef=None),
-    )
-    kind: Any = next(
-        value
-        for value in vars(maker).values()
-        if isinstance(value, type) and "compute_advantages_and_returns" in vars(value)
+        reward=SimpleNamespace(clip_range=None),
     )
     owner = SimpleNamespace(
         strategy=SimpleNamespace(args=args),
         kl_ctl=SimpleNamespace(value=kl_coef),
         advantage_estimator=OPENRLHF[estimator],
+        get_cumulative_returns=lambda *given: openrlhf.get_cumulative_returns(None, *given),
     )
-    owner.get_cumulative_returns = kind.get_cumulative_returns.__get__(owner)
     experience = SimpleNamespace(
         index=list(range(COUNT)),
         rewards=given["rewards"].clone(),
-        kl=openrlhf.utils.compute_approx_kl(given["old"], given["reference"], kl_estimator="k1"),
+        kl=openrlhf.compute_approx_kl(given["old"], given["reference"], kl_estimator="k1"),
         action_mask=given["mask"],
         info={},
     )
-    done = kind.compute_advantages_and_returns(owner, [experience])[0]
+    done = openrlhf.compute_advantages_and_returns(owner, [experience])[0]
     result: Tensor = done.advantages * given["mask"]
     return result
 
@@ -173,15 +151,15 @@ def test_openrlhf_has_the_same_loss_and_kl(openrlhf: Any) -> None:
     given = numbers()
     worth = advantages(given["rewards"], given["mask"], given["groups"], ESTIMATORS["reinforce++"])
     for low, high, mean in ((0.2, 0.2, "tokens"), (0.1, 0.3, "answers")):
-        policy_loss = openrlhf.loss.PolicyLoss(low, high, token_level_loss=mean == "tokens")
+        policy_loss = openrlhf.PolicyLoss(low, high, token_level_loss=mean == "tokens")
         theirs = policy_loss(given["new"], given["old"], worth, action_mask=given["mask"])[0]
         weights = token_weights(given["mask"], mean, max_tokens=TOKENS)  # type: ignore[arg-type]
         ours = clipped_loss(given["new"], given["old"], worth, weights, clip_low=low, clip_high=high).loss
         torch.testing.assert_close(ours, theirs)
     weights = token_weights(given["mask"], "tokens", max_tokens=TOKENS)
     for estimator in ("k2", "k3"):
-        kl = openrlhf.utils.compute_approx_kl(given["new"], given["reference"], kl_estimator=estimator)
-        theirs = openrlhf.utils.masked_mean(kl, given["mask"], dim=None)
+        kl = openrlhf.compute_approx_kl(given["new"], given["reference"], kl_estimator=estimator)
+        theirs = openrlhf.masked_mean(kl, given["mask"], dim=None)
         ours = kl_loss(given["new"], given["reference"], weights, f"{estimator}_loss")  # type: ignore[arg-type]
         torch.testing.assert_close(ours, theirs)
 

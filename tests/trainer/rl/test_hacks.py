@@ -116,7 +116,7 @@ def seeded() -> tuple[Any, Any]:
         ]
         for prompt, right in RIGHT.items()
     }
-    return tiny.policy(answers, examples=2000)
+    return tiny.policy(answers, examples=3000)
 
 
 def run(seeded: tuple[Any, Any], grading: Any, folder: Path) -> tuple[list[dict[str, float]], list[list[str]]]:

@@ -18,7 +18,7 @@ HELD_OUT_TEMPLATES = 4  # one in so many
 HELD_OUT_PROBLEMS = 8
 ENTRY_POINT = "f"
 _NAMES: dict[Kind, str] = {"int": "a number", "list": "a list of numbers", "str": "a text"}
-_HASTE = 1.0  # scales the weights of slips
+_HASTE = 0.7  # scales the weights of slips
 _SWAPPED, _FORGOTTEN, _UNFINISHED = 0.03, 0.03, 0.03  # of a corpus's programs, beside the slips of steps
 
 
