@@ -127,7 +127,7 @@ def go_program(row: dict[str, Any], program: str) -> tuple[str, str]:
     """The head of a published Go program, and the rest: in one place, the packages that it, or its test, names."""
     rest = _IMPORTS.sub("", program)
     listed = re.findall(r'"([\w./]+)"', (row.get("test_setup") or "") + (row.get("import") or ""))
-    text = rest + row["tests"][0]
+    text = re.sub(r"//.*", "", rest + row["tests"][0])
     used = [one for one in sorted({*listed, *GO_PACKAGES}) if re.search(rf"\b{one.rpartition('/')[2]}\.", text)]
     return "package main\n\nimport (\n" + "".join(f'\t"{one}"\n' for one in used) + ")\n", rest
 
