@@ -78,7 +78,8 @@ def test_compose_and_containerfile(deploy: Path) -> None:
 
 def test_the_containerfiles_of_sandbox_images_have_no_faults(checkers: None, repository: Path) -> None:
     files = [str(file) for file in sorted((repository / "sandbox_images").glob("*/Containerfile"))]
-    done = subprocess.run([str(TOOLS / "hadolint"), *files], capture_output=True, text=True, check=False)
+    command = [str(TOOLS / "hadolint"), "--ignore", "DL3059", *files]  # a step of the recipe is a RUN of its own
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert len(files) >= 9
     assert done.returncode == 0, done.stdout + done.stderr
 

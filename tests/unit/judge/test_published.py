@@ -88,11 +88,12 @@ def test_most_asserts_are_sealed() -> None:
     assert fast > 0.97 * len(seals)
 
 
-def test_most_test_modules_are_sealed() -> None:
+def test_most_test_modules_of_the_standard_library_are_sealed() -> None:
+    """Those that use objects of other packages, data frames say, run beside the program."""
     seals = []
-    for number, row in enumerate(rows("problems/bigcodebench")):
-        if number % 16 == 0:
+    for row in rows("problems/bigcodebench"):
+        if not row["needs"]:
             tests = tuple(UnittestTest(t if isinstance(t, str) else t["unittest"]) for t in row["tests"])
             seals += [t.seal for t in plan(Suite(tests=tests, entry_point=row["entry_point"])).tests]
     assert seals.count(Seal.SEALED) > 0.55 * len(seals)
-    assert seals.count(Seal.IN_PROCESS) < 0.25 * len(seals)
+    assert seals.count(Seal.IN_PROCESS) < 0.3 * len(seals)
