@@ -201,7 +201,14 @@ class _Trl:
 
         from trl import GRPOConfig
 
-        self.args = GRPOConfig(loss_type=loss_type, beta=beta, report_to=[], bf16=False, use_cpu=True)
+        self.args = GRPOConfig(
+            loss_type=loss_type,
+            beta=beta,
+            use_bias_correction_kl=False,  # k3 as it was published, without the importance ratio
+            report_to=[],
+            bf16=False,
+            use_cpu=True,
+        )
         self.loss_type, self.beta = loss_type, beta
         self.epsilon_low = self.epsilon_high = 0.2
         self.importance_sampling_level = "token"
