@@ -148,7 +148,7 @@ async def test_a_jail_that_dies_is_tried_again_elsewhere(front: Front, program: 
 
 
 async def test_a_silent_worker_is_replaced(start_front: StartFront, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gradebox_engine.suites.program_bound_s", lambda limits, tests: 0.3)
+    monkeypatch.setattr("gradebox_engine.suites.program_bound_s", lambda *_: 0.3)
     monkeypatch.setattr("gradebox_engine.pool.SILENCE_CHECK_S", 0.1)
     front = await start_front()
     results = await grade(front, request(b"silent", b"p"))
