@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Protocol
 
@@ -25,7 +26,7 @@ SERVICE = "/gradebox.v1.Grading/"
 # Suites up to this size are cheaper to send again than to keep track of.
 ALWAYS_INLINE_BYTES = 4096
 KNOWN_SUITES = 100_000
-ABANDON_TIMEOUT_S = 1.0
+ABANDON_TIMEOUT_S = 2.0
 RETURN_S = 2.0  # for a connection that was lost to be there again, before its work goes elsewhere
 _LOOK_S = 0.01
 
@@ -89,6 +90,7 @@ class Connection:
         self._known: set[bytes] = set()
         self._closed = False
         self._unanswered: dict[object, Callable[[], list[str]]] = {}
+        self._streams: weakref.WeakSet[Any] = weakref.WeakSet()
 
     async def ready(self) -> None:
         """Waits for an engine of our own to be there. Raises EngineFault."""
@@ -97,8 +99,11 @@ class Connection:
 
     async def close(self) -> None:
         """Closes the channel; calls under way fail, and the engine is told that nobody waits for them."""
-        await self.abandon([key for keys in self._unanswered.values() for key in keys()])
+        keys = [key for unanswered in self._unanswered.values() for key in unanswered()]
         self._closed = True
+        for stream in self._streams:  # first: what an engine has not read of them yet, it is not told of in time
+            stream.cancel()
+        await self._abandon(keys)
         channel, self._channel = self._channel, None
         if channel is not None and self._pid != os.getpid():
             _inherited.append(channel)
@@ -121,6 +126,10 @@ class Connection:
                 self._channel = self._access.channel(self._target, self._options)
             self._loop, self._pid = loop, os.getpid()
             self._calls.clear()
+        return self._method(name, request, response, stream=stream)
+
+    def _method(self, name: str, request: Any, response: Any, *, stream: bool) -> Any:
+        assert self._channel is not None
         if name not in self._calls:
             kind = self._channel.stream_stream if stream else self._channel.unary_unary
             self._calls[name] = kind(
@@ -133,7 +142,9 @@ class Connection:
     def open(self, name: str, request: Any, response: Any, deadline: Deadline) -> Any:
         """A stream to a method, to be read and written."""
         method = self.method(name, request, response, stream=True)
-        return method(timeout=deadline.left_s(), metadata=self._access.metadata)
+        call = method(timeout=deadline.left_s(), metadata=self._access.metadata)
+        self._streams.add(call)
+        return call
 
     async def unary(self, name: str, request: Any, response: Any, deadline: Deadline) -> Any:
         """One call, tried once. Raises GradeboxError."""
@@ -177,11 +188,20 @@ class Connection:
 
     async def abandon(self, keys: list[str]) -> None:
         """Tells the engine, as far as it can be told, that nobody waits for these requests any more."""
-        if keys and not self._closed and self._channel is not None:
-            request = wire.AbandonRequest(idempotency_keys=keys)
-            with contextlib.suppress(GradeboxError, TimeoutError):
-                async with asyncio.timeout(ABANDON_TIMEOUT_S):
-                    await self.unary("Abandon", request, wire.AbandonResponse, Deadline(ABANDON_TIMEOUT_S))
+        if not self._closed:
+            await self._abandon(keys)
+
+    async def _abandon(self, keys: list[str]) -> None:
+        if not keys or self._channel is None or self._pid != os.getpid():
+            return
+        if self._loop is not asyncio.get_running_loop():
+            return
+        request = wire.AbandonRequest(idempotency_keys=keys)
+        with contextlib.suppress(grpc.RpcError, TimeoutError):
+            async with asyncio.timeout(ABANDON_TIMEOUT_S):
+                await self._method("Abandon", wire.AbandonRequest, wire.AbandonResponse, stream=False)(
+                    request, timeout=ABANDON_TIMEOUT_S, metadata=self._access.metadata
+                )
 
     # --- its state ------------------------------------------------------------------------------
 

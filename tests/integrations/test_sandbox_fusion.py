@@ -1,5 +1,6 @@
 """The sandbox-fusion client of PyPI, and verl's reward by SandboxFusion, with a gradebox gateway at the URL."""
 
+import base64
 import json
 import threading
 from collections.abc import Iterator
@@ -67,11 +68,16 @@ def test_concurrently(gateway: Gateway) -> None:
     assert [answer.run_result.stdout for answer in answers] == ["0\n", "1\n", "2\n"]
 
 
+def test_files_go_in_and_come_out(gateway: Gateway) -> None:
+    source = "open('out.txt', 'w').write(open('in.txt').read().upper())"
+    files = {"in.txt": base64.b64encode(b"text").decode()}
+    answer = sandbox_fusion.run_code(python(source, files=files, fetch_files=["out.txt"]))
+    assert {name: base64.b64decode(content) for name, content in answer.files.items()} == {"out.txt": b"TEXT"}
+
+
 def test_what_is_not_offered(gateway: Gateway) -> None:
-    with pytest.raises(Exception, match=r"Sandbox responded with error: .*cpp"):
-        sandbox_fusion.run_code(RunCodeRequest(code="int main() {}", language="cpp"), max_attempts=1)
-    with pytest.raises(Exception, match=r"Sandbox responded with error: .*fetch_files"):
-        sandbox_fusion.run_code(python("print(1)", fetch_files=["a"]), max_attempts=1)
+    with pytest.raises(Exception, match=r"Sandbox responded with error: .*php"):
+        sandbox_fusion.run_code(RunCodeRequest(code="<?php", language="php"), max_attempts=1)
     with pytest.raises(Exception, match=r"Sandbox responded with error: .*run_jupyter"):
         sandbox_fusion.run_jupyter(sandbox_fusion.RunJupyterRequest(cells=["1"]), max_attempts=1)
 

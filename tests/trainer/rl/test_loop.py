@@ -73,8 +73,7 @@ def test_a_run_and_what_it_leaves(engine: gradebox.Engine, fitted: Fitted, tmp_p
         assert row["gradebox/engine_error"] == 0
         assert 0 < row["gradebox/grading_p50_s"] <= row["gradebox/grading_p99_s"]
         assert 0 <= row["gradebox/hidden_fraction"] <= 1
-    assert rows[0]["kl"] == pytest.approx(0, abs=1e-5)
-    assert rows[-1]["kl"] != rows[0]["kl"]
+    assert abs(rows[0]["kl"]) > 0  # its second update's share: the first has moved the weights
     assert any(not torch.equal(before[name], weight) for name, weight in weights(run).items())
     samples = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text().splitlines()]
     assert len(samples) == 4 * settings.shown_samples
@@ -96,6 +95,7 @@ def test_a_resumed_run_does_what_the_unbroken_one_did(
     with open_grading(engine, settings) as grading:
         whole = trainer(settings, fitted, grading, tmp_path / "whole")
         figures = [whole.train_step() for _ in range(4)]
+        assert figures[0]["kl"] == pytest.approx(0, abs=1e-5)  # the policy still is its reference
         first = trainer(settings, fitted, grading, tmp_path / "broken")
         for _ in range(2):
             first.train_step()
@@ -156,8 +156,8 @@ def test_pieces_keep_to_the_budget() -> None:
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_every_estimator_learns(engine: gradebox.Engine, fitted: Fitted, tmp_path: Path, estimator: str) -> None:
-    settings = tiny.settings(estimator=estimator, learning_rate=3e-3, answers_per_prompt=8)
+    settings = tiny.settings(estimator=estimator, answers_per_prompt=16, rollout_batch=64)
     with open_grading(engine, settings) as grading:
         run = trainer(settings, fitted, grading, tmp_path)
-        rewards = [run.train_step()["reward"] for _ in range(8)]
-    assert sum(rewards[-2:]) / 2 > rewards[0] + 0.15, rewards
+        rewards = [run.train_step()["reward"] for _ in range(14)]
+    assert sum(rewards[-4:]) / 4 > sum(rewards[:3]) / 3 + 0.06, rewards

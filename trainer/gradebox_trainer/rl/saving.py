@@ -31,7 +31,7 @@ def state_writer(model: Any, optimizer: Any, tokenizer: Any, values: dict[str, A
 
     def write(folder: Path) -> None:
         # Transformers' files are for whoever uses the model; ties, adapters and precision make them a detour for us.
-        model.save_pretrained(folder, state_dict=weights)
+        model.save_pretrained(folder, state_dict=dict(weights))  # which it empties
         tokenizer.save_pretrained(folder)
         kept = {name: weight for name, weight in weights.items() if name in trained}
         torch.save({**values, "weights": kept, "optimizer": moments}, folder / STATE)
@@ -55,7 +55,7 @@ def model_writer(model: Any, tokenizer: Any) -> Write:
     weights = get_model_state_dict(model, options=_WHOLE)
 
     def write(folder: Path) -> None:
-        model.save_pretrained(folder, state_dict=weights)
+        model.save_pretrained(folder, state_dict=dict(weights))  # which it empties
         tokenizer.save_pretrained(folder)
 
     return write
