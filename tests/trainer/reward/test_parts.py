@@ -97,7 +97,7 @@ def test_compensation_keeps_what_bf16_would_lose() -> None:
             parameter.grad = torch.full_like(parameter, 1.0 + 0.5 * (step % 2))
             optimizer.step()
     compensation = ours.state[weight]["compensation"].float()
-    assert torch.allclose(weight.float() + compensation, exact, rtol=2e-4)
+    assert torch.allclose(weight.float() + compensation, exact, rtol=1e-3)
     assert abs(float(weight[0]) - 0.9) < 0.01
 
 

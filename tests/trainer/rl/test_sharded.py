@@ -17,7 +17,7 @@ from gradebox_trainer.training.distributed import Processes
 def test_two_processes_do_what_one_does(tmp_path: Path, repository: Path, estimator: str) -> None:
     sharded_update.update(estimator, Processes(0, 1, torch.device("cpu")), tmp_path / "one")
     script = repository / "tests/trainer/rl/sharded_update.py"
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*launch, str(script), str(tmp_path / "two"), estimator],
