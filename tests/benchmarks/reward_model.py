@@ -24,10 +24,11 @@ from gradebox_trainer.reward.baselines import Ngrams, better_programs, length
 from gradebox_trainer.reward.command import Options, encoder_of, read_both
 from gradebox_trainer.reward.encode import EncodedGroup, encode_groups
 from gradebox_trainer.reward.objective import TreeObjective
-from gradebox_trainer.reward.settings import RewardSettings, read_settings, set_values
+from gradebox_trainer.reward.settings import RewardSettings, read_settings
 from gradebox_trainer.reward.validate import compare, pair_gaps
 from gradebox_trainer.statistics import bootstrap_mean
 from gradebox_trainer.training.distributed import Processes
+from gradebox_trainer.training.recipes import set_values
 from gradebox_trainer.transformer.loading import load_classifier, load_tokenizer
 from gradebox_trainer.transformer.scorer import TreeScorer
 from gradebox_trainer.transformer.scoring import Scores

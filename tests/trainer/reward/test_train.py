@@ -16,11 +16,11 @@ from tests.trainer.reward.data import CONFIG, labelled, pair_rows, small_tokeniz
 
 from gradebox_command.errors import BadArgument, CommandError, InputError
 from gradebox_trainer.reward.command import Options, train_rm
-from gradebox_trainer.reward.settings import RewardSettings, read_settings, set_values
+from gradebox_trainer.reward.settings import RewardSettings, read_settings
 from gradebox_trainer.reward.train import NotFinite
 from gradebox_trainer.training.checkpoint import checkpoints
 from gradebox_trainer.training.metrics import read_metrics
-from gradebox_trainer.training.recipes import recipes
+from gradebox_trainer.training.recipes import recipes, set_values
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,9 @@ from gradebox_command.errors import BadArgument, InputError
 from gradebox_trainer.rl.passk import pass_at_k
 from gradebox_trainer.rl.prompts import answer_text, has_format, prompt_ids
 from gradebox_trainer.rl.rewards import ScoreScale, execution_reward, mixed_reward
-from gradebox_trainer.rl.settings import RewardMix, read_settings, recipes
+from gradebox_trainer.rl.settings import RewardMix, read_settings
 from gradebox_trainer.rl.suites import asked, read_suite, suite_file
+from gradebox_trainer.training.recipes import recipes
 
 PASSED, WRONG, ENGINE = Verdict.PASSED, Verdict.WRONG_ANSWER, Verdict.ENGINE_ERROR
 
@@ -121,8 +122,8 @@ def test_answers_as_they_are_graded() -> None:
 def test_recipes_are_settings(tmp_path: Any) -> None:
     from pathlib import Path
 
-    assert recipes() == ["rl-cpu-toy", "rl-one-gpu", "rl-paper-7b"]
-    for name in recipes():
+    assert recipes("rl") == ["rl-cpu-toy", "rl-one-gpu", "rl-paper-7b"]
+    for name in recipes("rl"):
         assert read_settings(Path(name), {"model": "m"}).model == "m"
     paper = read_settings(Path("rl-paper-7b"), {})
     assert (paper.learning_rate, paper.kl_coef, paper.answers_per_prompt, paper.steps) == (5e-7, 0.01, 8, 80)

@@ -49,9 +49,9 @@ def command(
     On several devices or machines: `torchrun --nproc-per-node 8 --no-python gradebox train-rl …`, with --engine.
     """
     from gradebox_command.session import Engines as EnginesOfSession
-    from gradebox_trainer.reward.settings import set_values
     from gradebox_trainer.rl import command as implementation
     from gradebox_trainer.rl.settings import read_settings
+    from gradebox_trainer.training.recipes import set_values
 
     if engine and workers is not None:
         raise BadArgument("--workers is for an embedded engine: it does not go with --engine")

@@ -57,7 +57,8 @@ def command(
     On several devices: `torchrun --nproc-per-node 8 --no-python gradebox train-rm …`; accelerate launch does, too.
     """
     from gradebox_trainer.reward import command as implementation
-    from gradebox_trainer.reward.settings import read_settings, set_values
+    from gradebox_trainer.reward.settings import read_settings
+    from gradebox_trainer.training.recipes import set_values
 
     flags = {"model": model, "init_from_config": init_from_config, "tokenizer": tokenizer}
     return implementation.train_rm(

@@ -1,16 +1,13 @@
 """The settings of `gradebox train-rm`: flags > TOML file > defaults, one frozen object."""
 
-import json
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gradebox_command.errors import BadArgument
 from gradebox_trainer.training.metrics import Sink
-from gradebox_trainer.training.recipes import recipes, settings_file
+from gradebox_trainer.training.recipes import read_values, validated
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -93,54 +90,10 @@ def read_settings(file: Path | None, flags: Mapping[str, Any]) -> RewardSettings
     Raises:
         BadArgument: a setting is unknown or has a value that it cannot have; the text names it.
     """
-    values: dict[str, Any] = {}
-    if file is not None:
-        try:
-            values = tomllib.loads(settings_file(file, "rm").read_text())
-        except OSError as error:
-            raise BadArgument(f"{file}: {error.strerror}; recipes: {', '.join(recipes('rm'))}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise BadArgument(f"{file}: not TOML: {error}") from None
+    values = read_values(file, "rm")
     given = {key: value for key, value in flags.items() if value is not None}
     if "model" in given:  # a flag takes the place of the other way in the file
         values.pop("init_from_config", None)
     if "init_from_config" in given:
         values.pop("model", None)
-    try:
-        return RewardSettings.model_validate(_merged(values, given))
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        where = f"{file}: " if file is not None and first["loc"] and first["loc"][0] not in given else ""
-        problem = first["msg"].removeprefix("Value error, ")
-        raise BadArgument(f"{where}{name + ': ' if name else ''}{problem}") from None
-
-
-def set_values(assignments: Sequence[str]) -> dict[str, Any]:
-    """`["lora.rank=8", "mode=pairwise"]` as nested settings; a value is TOML, or else plain text.
-
-    Raises:
-        BadArgument: one is no assignment.
-    """
-    values: dict[str, Any] = {}
-    for text in assignments:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            raise BadArgument(f"--set {text!r}: write KEY=VALUE")
-        try:
-            one = tomllib.loads(f"{key} = {value}")
-        except tomllib.TOMLDecodeError:
-            try:
-                one = tomllib.loads(f"{key} = {json.dumps(value)}")
-            except tomllib.TOMLDecodeError:
-                raise BadArgument(f"--set {text!r}: no such key can be") from None
-        values = _merged(values, one)
-    return values
-
-
-def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(under)
-    for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = _merged(result[key], value) if both else value
-    return result
+    return validated(RewardSettings, file, values, given)

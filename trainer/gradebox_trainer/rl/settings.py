@@ -1,16 +1,15 @@
 """The settings of `gradebox train-rl`: flags > TOML file > defaults, one frozen object."""
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gradebox_command.errors import BadArgument
-from gradebox_trainer.reward.settings import LoraSettings, _merged
+from gradebox_trainer.reward.settings import LoraSettings
 from gradebox_trainer.rl.estimators import ESTIMATORS
 from gradebox_trainer.training.metrics import Sink
+from gradebox_trainer.training.recipes import read_values, validated
 
 Share = Annotated[float, Field(ge=0, le=1)]
 PromptFormat = Literal["auto", "plain", "complete", "chat", "r1"]
@@ -116,34 +115,5 @@ def read_settings(file: Path | None, flags: Mapping[str, Any]) -> RLSettings:
     Raises:
         BadArgument: a setting is unknown or has a value that it cannot have; the text names it.
     """
-    values: dict[str, Any] = {}
-    if file is not None:
-        path = file if file.exists() else recipe(str(file)) or file
-        try:
-            values = tomllib.loads(path.read_text())
-        except OSError as error:
-            raise BadArgument(f"{file}: {error.strerror}; recipes: {', '.join(recipes())}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise BadArgument(f"{file}: not TOML: {error}") from None
     given = {key: value for key, value in flags.items() if value is not None}
-    try:
-        return RLSettings.model_validate(_merged(values, given))
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        where = f"{file}: " if file is not None and first["loc"] and first["loc"][0] not in given else ""
-        problem = first["msg"].removeprefix("Value error, ")
-        raise BadArgument(f"{where}{name + ': ' if name else ''}{problem}") from None
-
-
-_RECIPES = Path(__file__).resolve().parent.parent / "recipes"
-
-
-def recipes() -> list[str]:
-    """Names of the shipped recipes."""
-    return sorted(path.stem for path in _RECIPES.glob("rl-*.toml"))
-
-
-def recipe(name: str) -> Path | None:
-    """The file of a shipped recipe, or None."""
-    return _RECIPES / f"{name}.toml" if name in recipes() else None
+    return validated(RLSettings, file, read_values(file, "rl"), given)
