@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -49,14 +49,6 @@ def running(source: str) -> Iterator["subprocess.Popen[bytes]"]:
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 30) -> bool:
-    """Whether a condition comes true in time."""
-    end_s = time.monotonic() + timeout_s
-    while not condition() and time.monotonic() < end_s:
-        time.sleep(0.02)
-    return condition()
 
 
 def delicate(engine: gradebox.Client, rounds: int) -> dict[str, list[str]]:

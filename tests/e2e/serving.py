@@ -133,11 +133,3 @@ def send(process: footprint.Process, number: int) -> bool:
 
 
 StartServer = Callable[..., Server]
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0) -> bool:
-    """Whether it comes to hold in that time."""
-    end_s = time.monotonic() + timeout_s
-    while not condition() and time.monotonic() < end_s:
-        time.sleep(0.05)
-    return condition()

@@ -6,12 +6,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 import psutil
 import pytest
+from tests.waiting import wait_until
 
 import gradebox
 
@@ -58,13 +58,6 @@ class Owner:
     def family_is_gone(self) -> bool:
         _, alive = psutil.wait_procs(self.family, timeout=10)
         return not alive
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 10) -> bool:
-    end_s = time.monotonic() + timeout_s
-    while not condition() and time.monotonic() < end_s:
-        time.sleep(0.02)
-    return condition()
 
 
 @pytest.mark.parametrize(

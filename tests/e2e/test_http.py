@@ -5,10 +5,9 @@ import json
 import signal
 import socket
 import threading
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.e2e.serving import Server, send
+from tests.waiting import wait_until
 
 import gradebox
 from gradebox import GradeItem, Problem, Verdict
@@ -70,15 +70,8 @@ class Shown:
 def shown(request: pytest.FixtureRequest, folder: Path) -> Iterator[Shown]:
     shown = Shown(folder, fronts=request.param)
     with shown.server.start():
-        assert until(lambda: len(shown.state()["workers"]) == 2 and shown.state()["readiness"]["ready"])
+        assert wait_until(lambda: len(shown.state()["workers"]) == 2 and shown.state()["readiness"]["ready"])
         yield shown
-
-
-def until(condition: Callable[[], bool], timeout_s: float = 30.0) -> bool:
-    end_s = time.monotonic() + timeout_s
-    while not condition() and time.monotonic() < end_s:
-        time.sleep(0.1)
-    return condition()
 
 
 def test_what_was_graded_is_shown(shown: Shown) -> None:
@@ -86,14 +79,14 @@ def test_what_was_graded_is_shown(shown: Shown) -> None:
         items = [GradeItem(Problem(TESTS), [f"{GOOD}# {key}", f"{WRONG}# {key}"], key) for key in range(30)]
         assert sum(len(graded.results) for graded in client.grade_many(items)) == 60
         assert client.grade([GOOD + "# 1"], tests=TESTS)[0].verdict is Verdict.PASSED
-    assert until(lambda: shown.graded("PASSED") == 31)
+    assert wait_until(lambda: shown.graded("PASSED") == 31)
     assert shown.graded("WRONG_ANSWER") == 30
     assert shown.metric("gradebox_program_cpu_seconds_total") > 0
     assert shown.metric("gradebox_queue_wait_seconds_count") >= 30
     assert shown.metric("gradebox_worker_chunk_seconds_count") >= 15
     assert shown.metric("gradebox_workers") == 2
     assert shown.metric("gradebox_cache_misses_total") + shown.metric("gradebox_cache_hits_total") == 61
-    assert until(lambda: shown.metric("gradebox_grpc_calls_total", method="GradeBatch", code="OK") == 1)
+    assert wait_until(lambda: shown.metric("gradebox_grpc_calls_total", method="GradeBatch", code="OK") == 1)
     assert shown.metric("gradebox_ready") == 1
     state = shown.state()
     assert state["verdicts"] == {"PASSED": 31, "WRONG_ANSWER": 30}
@@ -107,8 +100,8 @@ def test_what_was_graded_is_shown(shown: Shown) -> None:
 def test_what_fails_is_shown(shown: Shown) -> None:
     (worker,) = shown.server.members("worker")[:1]
     assert send(worker, signal.SIGKILL)
-    assert until(lambda: shown.metric("gradebox_worker_restarts_total") == 1)
-    assert until(lambda: {one["state"] for one in shown.state()["workers"]} == {"idle"})
+    assert wait_until(lambda: shown.metric("gradebox_worker_restarts_total") == 1)
+    assert wait_until(lambda: {one["state"] for one in shown.state()["workers"]} == {"idle"})
     assert any(error["event"] == "worker ended" and "SIGKILL" in error["detail"] for error in shown.state()["errors"])
 
 
@@ -135,8 +128,8 @@ def test_connections_are_few_and_short(shown: Shown) -> None:
                 held.enter_context(socket.create_connection(("127.0.0.1", shown.port), timeout=30))
         with gradebox.Client(shown.server.target) as client:
             assert client.grade([GOOD], tests=TESTS)[0].verdict is Verdict.PASSED
-        assert until(lambda: established(shown.port) <= MAX_CONNECTIONS)
-        assert until(lambda: established(shown.port) == 0)  # those who say nothing are not waited for
+        assert wait_until(lambda: established(shown.port) <= MAX_CONNECTIONS)
+        assert wait_until(lambda: established(shown.port) == 0)  # those who say nothing are not waited for
         assert shown.get("/healthz")[0] == 200
 
 
@@ -153,9 +146,9 @@ def test_an_engine_that_ends_is_not_ready_and_still_alive(shown: Shown) -> None:
         verdicts: list[Verdict] = []
         reader = threading.Thread(target=lambda: verdicts.extend(one.results[0].verdict for one in answers))
         reader.start()
-        assert until(lambda: {worker["state"] for worker in shown.state()["workers"]} == {"busy"})
+        assert wait_until(lambda: {worker["state"] for worker in shown.state()["workers"]} == {"busy"})
         shown.server.process.send_signal(signal.SIGTERM)
-        assert until(lambda: shown.get("/readyz")[0] == 503)
+        assert wait_until(lambda: shown.get("/readyz")[0] == 503)
         assert shown.get("/healthz")[0] == 200
         reader.join()
         assert verdicts == [Verdict.PASSED] * 2
@@ -167,16 +160,16 @@ def test_a_front_that_dies_takes_no_counts_with_it(folder: Path) -> None:
     with shown.server.start(), gradebox.Client(shown.server.target) as client:
         for key in range(20):
             client.grade([f"{GOOD}# {key}"], tests=TESTS)
-        assert until(lambda: shown.graded("PASSED") == 20)
+        assert wait_until(lambda: shown.graded("PASSED") == 20)
         for front in shown.server.members("front"):
             assert send(front, signal.SIGKILL)
-            assert until(lambda: len(shown.server.members("forkserver")) == 2)
-        assert until(lambda: shown.state()["fronts"]["restarts"] == 2)
+            assert wait_until(lambda: len(shown.server.members("forkserver")) == 2)
+        assert wait_until(lambda: shown.state()["fronts"]["restarts"] == 2)
         assert shown.graded("PASSED") == 20
-        assert until(lambda: shown.state()["readiness"]["ready"] and len(shown.state()["workers"]) == 2)
+        assert wait_until(lambda: shown.state()["readiness"]["ready"] and len(shown.state()["workers"]) == 2)
         assert [error["event"] for error in shown.state()["errors"]].count("front ended") == 2
         client.grade([f"{GOOD}# again"], tests=TESTS)
-        assert until(lambda: shown.graded("PASSED") == 21)
+        assert wait_until(lambda: shown.graded("PASSED") == 21)
 
 
 def test_an_address_that_is_taken_is_an_error(folder: Path) -> None:

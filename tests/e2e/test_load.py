@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e import load, truth
+from tests.waiting import wait_until
 
 import gradebox
 from gradebox_engine.worker.queued import Queued
@@ -38,7 +39,7 @@ def test_waiting_for_a_processor_is_seen_in_threads_and_descendants() -> None:
     )
     with load.running(source) as process:
         queued = Queued(process.pid)
-        assert load.wait_until(lambda: queued.look() > 0.3)
+        assert wait_until(lambda: queued.look() > 0.3)
         before_s = queued.queued_s
         queued.restart()
         assert queued.look() < before_s

@@ -3,8 +3,7 @@
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -13,18 +12,12 @@ import pytest
 from google.rpc import error_details_pb2
 from tests.e2e.service_calls import GOOD, Authority, Caller, credentials, tenant
 from tests.e2e.serving import Server
+from tests.waiting import wait_until
 
 import gradebox
 from gradebox_proto.v1 import grading_pb2 as wire
 
 pytestmark = pytest.mark.usefixtures("jails")
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0) -> bool:
-    end_s = time.monotonic() + timeout_s
-    while not condition() and time.monotonic() < end_s:
-        time.sleep(0.05)
-    return condition()
 
 
 def is_said(server: Server, text: str, times: int) -> bool:

@@ -4,7 +4,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from tests.e2e import footprint
 from tests.e2e.service_calls import ENDLESS, GOOD, TESTS, Caller, refusal, tenant
 from tests.e2e.serving import Server, send
+from tests.waiting import wait_until
 
 import gradebox
 from gradebox_proto.v1 import grading_pb2 as wire
@@ -25,13 +26,6 @@ pytestmark = pytest.mark.usefixtures("jails")
 SLOW = b"import time; time.sleep(1)\n" + GOOD
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 GRADING = "gradebox.v1.Grading"
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0) -> bool:
-    end_s = time.monotonic() + timeout_s
-    while not condition() and time.monotonic() < end_s:
-        time.sleep(0.05)
-    return condition()
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
+from tests.waiting import wait_until
 
 from gradebox_engine.jail import tree
 
@@ -53,21 +53,13 @@ def jail() -> Iterator[tuple[tree.ProcessTree, Start]]:
         stdin.close()
 
 
-def until(condition: Callable[[], Any]) -> None:
-    """Waits for something that has to come."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_what_a_process_used_stays_counted(jail: tuple[tree.ProcessTree, Start]) -> None:
     made, start = jail
     before = made.cpu_time_s()
     pid = start(SPIN.format(s=0.3))
-    until(lambda: tree._seen(pid) is None or made.cpu_time_s() - before >= 0.28)
+    assert wait_until(lambda: tree._seen(pid) is None or made.cpu_time_s() - before >= 0.28)
     start(SPIN.format(s=0.2))
-    until(lambda: made.cpu_time_s() - before >= 0.45)
+    assert wait_until(lambda: made.cpu_time_s() - before >= 0.45)
     first = made.cpu_time_s()
     assert made.cpu_time_s() >= first
 
@@ -77,7 +69,7 @@ def test_time_that_a_parent_waited_for_is_counted_once(jail: tuple[tree.ProcessT
     before = made.cpu_time_s()
     spin = SPIN.format(s=0.3).replace("\n", "\n    ")
     start(f"import os\nif os.fork() == 0:\n    {spin}\n    os._exit(0)\nos.wait()\nimport time\ntime.sleep(1)")
-    until(lambda: made.cpu_time_s() - before >= 0.28)
+    assert wait_until(lambda: made.cpu_time_s() - before >= 0.28)
     time.sleep(0.3)  # waited for by now: in its parent's figures, and no longer in its own
     assert made.cpu_time_s() - before < 0.5
 
@@ -89,8 +81,8 @@ def test_the_largest_is_ended_and_counted(jail: tuple[tree.ProcessTree, Start]) 
     time.sleep(0.1)
     assert made.oom_kills() == 0
     start("held = bytearray(b'x') * (120 << 20)\nimport time\ntime.sleep(60)")
-    until(lambda: made.oom_kills() == 1)
-    until(lambda: made._fork_server not in tree.children(small) and tree._resident_bytes(small) > 0)
+    assert wait_until(lambda: made.oom_kills() == 1)
+    assert wait_until(lambda: made._fork_server not in tree.children(small) and tree._resident_bytes(small) > 0)
     time.sleep(0.1)
     assert made.oom_kills() == 1
     os.kill(small, 9)

@@ -5,8 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import pytest
 pytest.importorskip("openai")
 
 from tests.pipeline.replay import Faults, ReplayServer
+from tests.waiting import wait_until
 
 from gradebox_engine.cli import main
 
@@ -145,7 +144,7 @@ def test_an_interrupted_run_keeps_its_answers_and_goes_on(tmp_path: Path) -> Non
         command = [sys.executable, "-m", "gradebox_engine", "synthesize", str(seeds), "-o", str(output), "--model", "m",
                    "--endpoint", server.url, "--concurrency", "2", "--near-duplicate", "1"]  # fmt: skip
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        wait_for(lambda: kept.exists() and kept.read_bytes().count(b"\n") >= 3)
+        assert wait_until(lambda: kept.exists() and kept.read_bytes().count(b"\n") >= 3, 180)
         os.kill(process.pid, signal.SIGINT)
         said = process.communicate(timeout=180)[1]
         assert process.returncode == 130
@@ -158,13 +157,6 @@ def test_an_interrupted_run_keeps_its_answers_and_goes_on(tmp_path: Path) -> Non
 
     assert there < 30 and len(read(kept)) == 30
     assert len(read(output)) == 1  # all the same question
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 180
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 PROBLEMS: list[dict[str, Any]] = [

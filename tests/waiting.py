@@ -1,0 +1,12 @@
+"""Waiting for what a test has caused, as long as it needs."""
+
+import time
+from collections.abc import Callable
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float = 30.0) -> bool:
+    """Whether it comes to hold in that time; that it held once counts, though it may not hold any more."""
+    end_s = time.monotonic() + timeout_s
+    while not (holds := condition()) and time.monotonic() < end_s:
+        time.sleep(0.02)
+    return bool(holds)
