@@ -21,7 +21,6 @@ unit of fair share within what its tenant has. Jobs are cut into *chunks* that a
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 
 from gradebox_engine.queue import Queue
@@ -39,8 +38,6 @@ ATTEMPTS = 8
 ATTEMPTS_ANSWERED = 2  # where each ended in an answer, and the answer was ENGINE_ERROR
 FAILED_MOST_S = 60.0  # in failed attempts at one program, at least two; waits for new jails are in it
 REPLACE_S = 0.3  # of a worker: about what a new jail or a new worker process takes
-SUITES_PER_WORKER = 48  # fewer than a worker remembers
-IMAGES_PER_WORKER = 3  # fewer than a worker has jails for
 
 
 class Scheduler:
@@ -231,9 +228,9 @@ class Scheduler:
                 knowing = [w for w in others if image in w.images]
             worker = (knowing or others or [worker])[0] if (knowing or worker is avoid) else worker
         known = key in worker.suites
-        _remember(worker.suites, key, SUITES_PER_WORKER)
+        worker.suites.put(key, None, len(job.suite.data))
         if job.suite.image:
-            _remember(worker.images, job.suite.image, IMAGES_PER_WORKER)
+            worker.images.put(job.suite.image, None)
         chunk.started_s = time.monotonic() if not worker.chunks else 0.0
         worker.chunks.append(chunk)
         job.call.charge(chunk.estimate_s)
@@ -323,11 +320,3 @@ class Scheduler:
         if job.unfinished == 0:
             self._queue.end(job)
         job.emit(results)
-
-
-def _remember[T](known: OrderedDict[T, None], key: T, most: int) -> None:
-    """The newest come last; the oldest leave."""
-    known[key] = None
-    known.move_to_end(key)
-    if len(known) > most:
-        known.popitem(last=False)

@@ -1,10 +1,16 @@
 """What the scheduler deals in: calls, jobs, chunks, and workers as it sees them."""
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
+
+from gradebox_engine.lately import Lately
+
+SUITES_PER_WORKER = 512  # that a worker remembers, with their plans
+SUITES_BYTES = 4 << 20  # of those; a plan takes some 50 bytes for each of its suite's
+IMAGES_PER_WORKER = 3  # fewer than a worker has jails for
 
 
 class QueueFull(Exception):
@@ -157,6 +163,6 @@ class Worker:
 
     link: WorkerLink
     chunks: deque[Chunk] = field(default_factory=deque)
-    suites: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
-    images: OrderedDict[str, None] = field(default_factory=OrderedDict)  # of which it has a jail at hand
+    suites: Lately[bytes, None] = field(default_factory=lambda: Lately(SUITES_PER_WORKER, SUITES_BYTES))
+    images: Lately[str, None] = field(default_factory=lambda: Lately(IMAGES_PER_WORKER))  # it has a jail at hand
     heard_s: float = 0.0

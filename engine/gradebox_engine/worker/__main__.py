@@ -21,7 +21,6 @@ import signal
 import socket
 import sys
 import traceback
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -35,9 +34,10 @@ from gradebox_engine.jail import cgroup, rootfs, rootless
 from gradebox_engine.jail.launch import JailDied, sweep_folders
 from gradebox_engine.judge.result import pass_rate, submission_verdict
 from gradebox_engine.judge.suite import Verdict
+from gradebox_engine.lately import Lately
 from gradebox_engine.limits import Ceilings
-from gradebox_engine.scheduler import SUITES_PER_WORKER
 from gradebox_engine.tier import Tier
+from gradebox_engine.work import SUITES_BYTES, SUITES_PER_WORKER
 from gradebox_engine.worker.compiler import Compiler
 from gradebox_engine.worker.grader import Grader, Prepared
 from gradebox_engine.worker.jails import Jails
@@ -124,7 +124,7 @@ class Worker:
         self._link = link
         self._image = image
         self._ceilings = ceilings
-        self._problems: OrderedDict[bytes, Prepared] = OrderedDict()
+        self._problems: Lately[bytes, Prepared] = Lately(SUITES_PER_WORKER, SUITES_BYTES)
         self._jails = Jails(image, more, with_cgroup=tier == "full")
         self._compiler = Compiler(ceilings)
 
@@ -161,15 +161,12 @@ class Worker:
         """The problem of a request, planned once; later requests name it by its key."""
         inline = request.WhichOneof("suite_ref") == "suite"
         key = suite_key(request.suite) if inline else request.suite_sha256
-        entry = self._problems.get(key)
+        entry = self._problems.use(key)
         if entry is None:
             suite = suite_from_wire(wire.Suite.FromString(request.suite), self._ceilings)
             image = self._jails.image(image_name(suite.image or ""))
             entry = Prepared(suite, heavy=self._jails.tests_import_heavy(image, suite))
-            self._problems[key] = entry
-        self._problems.move_to_end(key)
-        if len(self._problems) > SUITES_PER_WORKER:
-            self._problems.popitem(last=False)
+            self._problems.put(key, entry, len(request.suite))
         return entry
 
     def _grade(self, payload: bytes) -> None:
