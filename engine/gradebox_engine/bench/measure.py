@@ -106,6 +106,11 @@ class Drivers:
             self.close()
             raise
 
+    @property
+    def pids(self) -> list[int]:
+        """Of the driver processes."""
+        return [process.pid for process in self._processes]
+
     @staticmethod
     def _answer(process: subprocess.Popen[str]) -> dict[str, Any]:
         assert process.stdout is not None
