@@ -105,25 +105,47 @@ class Problems:
         self.close()
 
 
-def read_programs(path: Path, problems: Problems) -> Iterator[ProgramsRow]:
-    """Yields the rows of a programs file.
+@dataclass(slots=True)
+class Programs:
+    """A programs file, read anew by every iteration; what is wrong in a row is told as InputError.
 
     What a program holds is no concern of this reader (null bytes, lone surrogates, 50 MB of
     brackets): it gets a verdict.
 
-    Raises:
-        InputError: a row is not one of programs, or its id is that of no problem.
+    skip_unknown: rows with the id of no problem are left out; `count` counts their programs in `skipped`.
     """
-    for file in row_files(path):
-        yield from _read_programs(file, problems)
+
+    path: Path
+    problems: Problems
+    skip_unknown: bool = False
+    skipped: int = 0
+
+    def __iter__(self) -> Iterator[ProgramsRow]:
+        return (row for row in self._rows() if row.id in self.problems)
+
+    def count(self) -> int:
+        """Checks the whole file and counts its programs.
+
+        A mistake in the last line is then told before the first program is graded, not hours later.
+        """
+        counts = {True: 0, False: 0}
+        for row in self._rows():
+            counts[row.id in self.problems] += len(row.programs)
+        self.skipped = counts[False]
+        return counts[True]
+
+    def _rows(self) -> Iterator[ProgramsRow]:
+        for file in row_files(self.path):
+            for row in _read_programs(file):
+                if row.id not in self.problems and not self.skip_unknown:
+                    raise InputError(file, row.line, "id", f"no problem {row.id!r} in {self.problems.path}")
+                yield row
 
 
-def _read_programs(path: Path, problems: Problems) -> Iterator[ProgramsRow]:
+def _read_programs(path: Path) -> Iterator[ProgramsRow]:
     for line, row in read_rows(path):
         try:
             id = problem_id(row)
-            if id not in problems:
-                raise FieldError("id", f"no problem {id!r} in {problems.path}")
             programs = row.get("programs")
             if programs is None:
                 raise FieldError("programs", "missing")
@@ -143,14 +165,6 @@ def _larger(program: str, limit_bytes: int) -> bool:
     if len(program) * 4 <= limit_bytes:  # no character takes more than four
         return False
     return len(program.encode("utf-8", "surrogatepass")) > limit_bytes
-
-
-def count_programs(path: Path, problems: Problems) -> int:
-    """Checks a whole programs file and counts its programs.
-
-    A mistake in the last line is then told before the first program is graded, not hours later.
-    """
-    return sum(len(row.programs) for row in read_programs(path, problems))
 
 
 def generator_of(row: Mapping[str, Any]) -> str | None:

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 import gradebox
 from gradebox_command.errors import CommandError, InputError
-from gradebox_command.files import Problems, ProgramsRow, generator_of, read_programs
+from gradebox_command.files import Problems, Programs, ProgramsRow, generator_of
 from gradebox_command.labels import LabelsFile, Written
 from gradebox_command.ledger import Ledger, label_key
 from gradebox_command.session import grading_errors
@@ -95,7 +95,7 @@ class Suites:
 class Grading:
     """One run of grading: a programs file, its problems, and where the labels go."""
 
-    def __init__(self, programs: Path, suites: Suites, labels: Labels, ledger: Ledger) -> None:
+    def __init__(self, programs: Programs, suites: Suites, labels: Labels, ledger: Ledger) -> None:
         self._programs = programs
         self._suites = suites
         self._labels = labels
@@ -118,7 +118,7 @@ class Grading:
                 ("program_sha256", written.program_sha256, program_sha256(program)),
             ):
                 if found != expected:
-                    self._unlike(written, field, f"not that of program {count:,} in {self._programs}")
+                    self._unlike(written, field, f"not that of program {count:,} in {self._programs.path}")
             if has_ledger and not self._ledger.knows(key):
                 self._unlike(written, "tests", f"made with other tests or settings than {row.id!r} has now")
             yield written
@@ -163,13 +163,13 @@ class Grading:
         self.graded += len(batch)
 
     def _submissions(self) -> Iterator[tuple[ProgramsRow, int, str]]:
-        for row in read_programs(self._programs, self._suites.problems):
+        for row in self._programs:
             for index, program in enumerate(row.programs):
                 yield row, index, program
 
     def _work(self, skip: int) -> Iterator[Unit]:
         number = 0
-        for row in read_programs(self._programs, self._suites.problems):
+        for row in self._programs:
             programs: list[str] = []
             keys: list[bytes] = []
             characters = 0

@@ -99,6 +99,9 @@ def grade(
     ca_file: CaFile = None,
     cert_file: CertFile = None,
     key_file: KeyFile = None,
+    skip_unknown: Annotated[
+        bool, typer.Option("--skip-unknown", help="Leave out programs of problems that are not in PROBLEMS.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run was ended.")] = False,
     min_seal: Annotated[
         str | None,
@@ -141,6 +144,7 @@ def grade(
         programs=programs,
         output=output,
         engines=session.Engines(tuple(engine or ()), workers, token, ca_file, cert_file, key_file),
+        skip_unknown=skip_unknown,
         resume=resume,
         min_seal=min_seal,
         stop_early=stop_early,

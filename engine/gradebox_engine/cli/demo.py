@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from gradebox_command.errors import DONE, FAILED
-from gradebox_command.files import Problems, read_programs
+from gradebox_command.files import Problems, Programs
 from gradebox_command.session import Engines, Labels, grade_units, open_client, to_units
 from gradebox_command.tally import Tally
 from gradebox_command.terminal import console, progress_bar
@@ -33,7 +33,7 @@ def demo_sample(*, workers: int | None, as_json: bool) -> int:
         resources.as_file(resources.files("gradebox_engine") / "samples") as folder,
         Problems(folder / "problems.jsonl") as problems,
     ):
-        rows = {row.line: row for row in read_programs(folder / "programs.jsonl", problems)}
+        rows = {row.line: row for row in Programs(folder / "programs.jsonl", problems)}
         total = sum(len(row.programs) for row in rows.values())
         labels: Labels = []
         with open_client(Engines(workers=workers)) as client:

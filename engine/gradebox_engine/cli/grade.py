@@ -14,7 +14,7 @@ from typing import Any
 
 import gradebox
 from gradebox_command.errors import DONE, INTERRUPTED, BadArgument, CommandError, InputError
-from gradebox_command.files import Problems, count_programs
+from gradebox_command.files import Problems, Programs
 from gradebox_command.grading import Grader, Grading, Labels, Suites, by_client
 from gradebox_command.labels import LabelsFile
 from gradebox_command.ledger import Ledger
@@ -34,6 +34,7 @@ class Options:
     programs: Path
     output: str
     engines: Engines
+    skip_unknown: bool
     resume: bool
     min_seal: str | None
     stop_early: bool
@@ -53,9 +54,10 @@ def grade(options: Options) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     with (
         Problems(options.problems, check=check_problem) as problems,
-        _readable_twice(options.programs) as programs,
+        _readable_twice(options.programs) as file,
     ):
-        total = count_programs(programs, problems)
+        programs = Programs(file, problems, options.skip_unknown)
+        total = programs.count()
         with (
             _open_labels(options) as labels,
             Ledger(labels.ledger, resume=options.resume) as ledger,
@@ -83,7 +85,7 @@ def grade(options: Options) -> int:
                 _write_manifest(options, labels, contents, facts)
             elif labels.ledger is not None:
                 ledger.remove()
-    _report(options, tally, resumed, grading.graded)
+    _report(options, tally, resumed, grading.graded, programs.skipped)
     return DONE
 
 
@@ -171,15 +173,17 @@ def _write_manifest(options: Options, labels: LabelsFolder, contents: Contents, 
     )
 
 
-def _report(options: Options, tally: Tally, resumed: int, graded: int) -> None:
+def _report(options: Options, tally: Tally, resumed: int, graded: int, skipped: int) -> None:
     summary = tally.summary()
     if options.as_json:
-        print(json.dumps({"labels": options.output, "resumed": resumed, "graded": graded, **summary}))
+        print(json.dumps({"labels": options.output, "resumed": resumed, "graded": graded, "skipped": skipped, **summary}))
     else:
         there = f" ({resumed:,} were there already)" if resumed else ""
         again = tally.submissions - graded
         copies = f"; {again:,} came again, or had been graded before" if again > 0 else ""
         print(f"{options.output}: {tally.words()}{copies}{there}")
+        if skipped:
+            print(f"{skipped:,} programs were left out, of problems that are not in {options.problems}")
     if summary["engine_errors"]:
         print(
             f"gradebox: {summary['engine_errors']:,} submissions have the verdict ENGINE_ERROR",

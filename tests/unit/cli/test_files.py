@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gradebox_command.errors import InputError
-from gradebox_command.files import Problems, count_programs, read_programs
+from gradebox_command.files import Problems, Programs
 from gradebox_engine.cli.problem_rows import check_problem
 
 GOOD: dict[str, Any] = {"id": "p", "entry_point": "f", "tests": ["assert f(1) == 2"]}
@@ -162,14 +162,25 @@ def test_bad_programs_are_told_by_line_and_field(tmp_path: Path, row: object, sa
     with Problems(write(tmp_path / "p.jsonl", GOOD)) as problems:
         path = write(tmp_path / "g.jsonl", {"id": "p", "programs": ["x"]}, b"", row)
         with pytest.raises(InputError) as caught:
-            count_programs(path, problems)
+            Programs(path, problems).count()
     assert str(caught.value).startswith(f"{path}:3: {said}")
+
+
+def test_programs_of_other_problems_can_be_left_out(tmp_path: Path) -> None:
+    with Problems(write(tmp_path / "p.jsonl", GOOD)) as problems:
+        rows = [{"id": id, "programs": ["x", "y"]} for id in ("other", "p", "another", "p")]
+        programs = Programs(write(tmp_path / "g.jsonl", *rows), problems, skip_unknown=True)
+        assert (programs.count(), programs.skipped) == (4, 4)
+        assert [row.line for row in programs] == [2, 4]
+        bad = Programs(write(tmp_path / "b.jsonl", {"id": "other", "programs": "x"}), problems, skip_unknown=True)
+        with pytest.raises(InputError, match="must be a list"):
+            bad.count()
 
 
 def test_programs_are_not_judged_by_the_reader(tmp_path: Path) -> None:
     hostile = ["\x00", "\ud800", "(" * 100_000, ""]
     with Problems(write(tmp_path / "p.jsonl", GOOD)) as problems:
         path = write(tmp_path / "g.jsonl", {"id": "p", "programs": hostile, "meta": {"k": 1}})
-        (row,) = read_programs(path, problems)
+        (row,) = Programs(path, problems)
         assert (row.line, row.id, row.programs) == (1, "p", hostile)
-        assert count_programs(path, problems) == 4
+        assert Programs(path, problems).count() == 4

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import gradebox
 from gradebox_command.errors import BadArgument
-from gradebox_command.files import Problems, generator_of, read_programs
+from gradebox_command.files import Problems, Programs, generator_of
 from gradebox_command.row_log import RowLog
 from gradebox_command.rows import read_rows
 from gradebox_command.writing import PARQUET_SUFFIXES, RowsFile, write_rows
@@ -49,7 +49,7 @@ class Filter:
         self.summary: dict[str, Any] = {}
         with ExitStack() as opened:
             self._problems = opened.enter_context(Problems(problems))
-            for row in read_programs(programs, self._problems):
+            for row in Programs(programs, self._problems):
                 decides = strong is None or generator_of(row.row) == strong
                 (self._strong if decides else self._others).setdefault(row.id, []).extend(row.programs)
             if strong is not None and not self._strong:
