@@ -37,6 +37,7 @@ _DTYPES = {
     "complex128": (16, ""),
 }
 _MAX_DIMENSIONS = 32
+_MAX_LENGTH = (1 << 31) - 1  # along one dimension: with another one of 0 there are no bytes that would bound it
 
 
 def put_numpy(v: Any, out: bytearray, depth: int, st: Any) -> None:
@@ -72,14 +73,14 @@ def get_numpy(kind: str, dtype: str, shape: tuple[Any, ...], raw: bytes) -> Any:
     size, code = _DTYPES[dtype]
     count = 1
     for n in shape:
-        if type(n) is not int or not 0 <= n <= len(raw):
+        if type(n) is not int or not 0 <= n <= _MAX_LENGTH:
             raise CodecError("shape")
         count *= n
     if count * size != len(raw) or (kind == "scalar" and shape):
         raise CodecError("shape")
     numpy = sys.modules.get("numpy")
     if numpy is not None:
-        array = numpy.frombuffer(raw, dtype=dtype).reshape(shape)
+        array = numpy.frombuffer(raw, dtype=dtype).reshape(shape) if raw else numpy.empty(shape, dtype)
         return array.copy() if kind == "ndarray" else array[()]
     if kind == "ndarray":
         return Opaque(-1, "numpy.ndarray")

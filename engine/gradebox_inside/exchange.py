@@ -38,7 +38,17 @@ from gradebox_inside.proxies import (
 )
 from gradebox_inside.specials import specials_of
 from gradebox_inside.stubs import signature_of, stub
-from gradebox_inside.values import CLASS, EXCEPTION, NO_BASE, RECEIVERS, Budget, CodecError, Opaque, type_key
+from gradebox_inside.values import (
+    BUILTIN_TYPE_NAMES,
+    CLASS,
+    EXCEPTION,
+    NO_BASE,
+    RECEIVERS,
+    Budget,
+    CodecError,
+    Opaque,
+    type_key,
+)
 
 globals()["__builtins__"] = vars(builtins).copy()  # programs patch builtins; functions below keep these
 
@@ -133,7 +143,9 @@ def _describe_class(handles: Handles, value: type, is_entry: bool) -> Opaque:
     name = type_key(value)[1]
     found = "" if is_entry else library_name(value)
     if found:
-        return Opaque(handle, name, True, flags=CLASS, extra={"k": "lib", "name": found})
+        # The other side may not have it: an exception is then one all the same, and caught as what it inherits from.
+        builtin = [b for b in mro(value) if b in BUILTIN_TYPE_NAMES][:1] if BaseException in mro(value) else []
+        return Opaque(handle, name, True, flags=CLASS, extra={"k": "lib", "name": found, "bases": builtin})
     extra = None
     if handle not in handles.described:
         handles.described.add(handle)
@@ -250,7 +262,7 @@ class Proxies:
                     self._peer.resolve("module", part)
                 return found
             if stand_in.flags & CLASS:
-                return self._class(handle, {"name": stand_in.type_name, "specials": ()})
+                return self._class(handle, {"name": stand_in.type_name, "bases": extra.get("bases"), "specials": ()})
             return self._kept(handle, self._instance(handle, stand_in, ("__call__",), None))
         if what == "coro":
             return self._peer.coroutine(handle, stand_in.type_name)

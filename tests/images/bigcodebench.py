@@ -35,7 +35,6 @@ KNOWN: dict[str, tuple[int, ...]] = {
     "needs minutes": (99, 102, 1030),
     # Those that a plain run in the image passes, or may: what the sealed judge does not carry over.
     "the judge: compares objects of pandas or NumPy by message": (166, 492, 757, 782, 871, 913, 925, 1057),
-    "the judge: counts what it closes as a write on its channel": (490, 575, 1061, 1138),
     "not explained": (111, 181, 221, 276, 459, 460, 582, 634, 1028, 1085, 1104),
 }  # fmt: skip
 

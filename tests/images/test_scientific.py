@@ -14,6 +14,11 @@ pytestmark = pytest.mark.skipif(bigcodebench.IMAGE not in NAMES, reason="another
 # A program and a test of it, which passes; the same test of the program that it is told from fails.
 CASES = {
     "numpy": ("import numpy as np\ndef f(n): return np.eye(n)", "assert f(3).sum() == 3"),
+    "empty": ("import numpy as np\ndef f(n): return np.zeros((n, 0))", "a = f(3)\nassert a.shape == (3, 0)"),
+    "other exceptions": (
+        "import xmltodict\ndef f(text): return xmltodict.parse(text)",
+        "assert f('<a>1</a>') == {'a': '1'}\ntry:\n    f('<a<b>')\nexcept Exception:\n    pass\nelse:\n    assert False",
+    ),
     "pandas": (
         "import pandas as pd\ndef f(n): return pd.DataFrame({'a': range(n)})",
         "import pandas as pd\nassert list(f(4)['a']) == [0, 1, 2, 3]",

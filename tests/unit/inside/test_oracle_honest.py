@@ -32,6 +32,18 @@ HONEST: dict[str, tuple[str, list[str]]] = {
             "assert not hasattr(f, 'nothing') and getattr(f, 'nothing', 4) == 4",
         ],
     ),
+    "exceptions of modules that the test does not have": (
+        "import xml.parsers.expat\nimport sqlite3\n"
+        "def f(text): return xml.parsers.expat.ParserCreate().Parse(text)\n"
+        "def g(): raise sqlite3.IntegrityError('twice')\n",
+        [
+            "try:\n    f('<a<b>')\nexcept Exception as e:\n    assert type(e).__name__ == 'ExpatError' and e.code == 4\n"
+            "else:\n    assert False",
+            "try:\n    g()\nexcept Exception as e:\n    assert str(e) == 'twice' and not isinstance(e, ValueError)\n"
+            "else:\n    assert False",
+            "g()",
+        ],
+    ),
     "in place": (
         "kept = []\n"
         "def sort(x): x.sort()\n"
