@@ -73,6 +73,8 @@ def test_problems_are_on_one_side() -> None:
     groups = [Group(str(i), "", ("a", "b"), (Pair(0, 1),), (None, None)) for i in range(50)]
     train, held_out = split_by_problem(groups, 0.2)
     assert len(held_out) == 10 and not {g.id for g in train} & {g.id for g in held_out}
+    others = split_by_problem(groups, 0.2, 1)[1]
+    assert len(others) == len(held_out) and others != held_out
     again = split_by_problem([*groups[::-1]], 0.2)[1]
     assert {g.id for g in again} == {g.id for g in held_out}
 

@@ -87,7 +87,8 @@ def read_both(options: Options) -> tuple[list[Group], list[Group]]:
     rule = options.settings.pairs
     groups = read_groups(options.inputs, options.programs, options.problems, rule)
     if not options.validation:
-        return split_by_problem(groups, options.settings.validation_share)
+        settings = options.settings
+        return split_by_problem(groups, settings.validation_share, settings.validation_split)
     held_out = read_groups(options.validation, options.programs, options.problems, rule)
     both = {group.id for group in groups} & {group.id for group in held_out}
     if both:

@@ -78,14 +78,17 @@ class GroupBuilder:
         )
 
 
-def split_by_problem(groups: Sequence[Group], share: float) -> tuple[list[Group], list[Group]]:
+def split_by_problem(groups: Sequence[Group], share: float, number: int = 0) -> tuple[list[Group], list[Group]]:
     """(training, validation): each problem is on one side, by a hash of its id, whatever else is in the data.
+
+    number: of the split; each has validation problems of its own.
 
     At least one of each where there are two groups and `share` is not 0.
     """
     if share == 0 or len(groups) < 2:
         return list(groups), []
-    order = sorted(groups, key=lambda group: hashlib.sha256(group.id.encode("utf-8", "surrogatepass")).digest())
+    salt = f"{number}:".encode() if number else b""
+    order = sorted(groups, key=lambda group: hashlib.sha256(salt + group.id.encode("utf-8", "surrogatepass")).digest())
     held_out = {group.id for group in order[: min(len(groups) - 1, max(1, round(share * len(groups))))]}
     return [g for g in groups if g.id not in held_out], [g for g in groups if g.id in held_out]
 

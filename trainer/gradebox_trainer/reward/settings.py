@@ -65,6 +65,7 @@ class RewardSettings(BaseModel):
     seed: int = Field(0, ge=0, lt=2**31)
 
     validation_share: Annotated[float, Field(ge=0, lt=1)] = 0.05  # of the problems, where no validation file is given
+    validation_split: int = Field(0, ge=0, lt=2**31)  # which problems those are: others for each number
     validate_every: int = Field(100, ge=1)  # steps
     save_every: int = Field(100, ge=1)
     keep_checkpoints: int = Field(2, ge=1)
