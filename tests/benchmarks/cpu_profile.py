@@ -1,6 +1,6 @@
 """Where the CPU time of a grading goes: samples of all cores while one way grades, by process and by kind of work.
 
-    python -m tests.benchmarks.profile [--work asserts] [--way gradebox] [--seconds 10] [--data ../shared/data]
+    python -m tests.benchmarks.cpu_profile [--work asserts] [--way gradebox] [--seconds 10] [--data ../shared/data]
 
 Prints a table of CPU milliseconds a grading. Needs root and perf (apt-get install linux-perf); everything else that
 starts meanwhile is in the figures, so it should be nothing.
