@@ -56,6 +56,18 @@ FAILS: dict[str, tuple[str, str, str]] = {  # what does not compile, what ends w
     "bash": ("if true", "exit 3", "kill -SEGV $$"),
 }
 
+CHARACTERS = {  # programs that count those of their input
+    "c": '#include <locale.h>\n#include <stdio.h>\n#include <wchar.h>\n'
+    'int main(void) { wchar_t t[9]; setlocale(LC_ALL, ""); scanf("%8ls", t); printf("%zu", wcslen(t)); }',
+    "bash": 'read -r text; echo ${#text}',
+    "javascript": "console.log(require('fs').readFileSync(0, 'utf8').length)",
+    "java": "class A { public static void main(String[] a) {"
+    " System.out.println(new java.util.Scanner(System.in).next().length()); } }",
+    "go": 'package main\nimport "fmt"\nfunc main() { var s string; fmt.Scan(&s); fmt.Println(len([]rune(s))) }',
+    "rust": "fn main() { let mut s = String::new(); std::io::stdin().read_line(&mut s).unwrap();"
+    ' println!("{}", s.chars().count()); }',
+}  # fmt: skip
+
 
 @pytest.mark.parametrize("language", WHOLE)
 def test_text_that_is_appended_to_the_program(engine: gradebox.Engine, language: str) -> None:
@@ -112,6 +124,14 @@ def test_a_compiled_program_can_talk_with_a_judge(engine: gradebox.Engine) -> No
     tests: list[Any] = [{"stdin": "", "expected_stdout": "", "checker": {"kind": "interactive", "source": judge}}]
     good, bad = engine.grade([program, program.replace("2 *", "3 *")], tests=tests, language="c")
     assert (good.verdict, bad.verdict) == (Verdict.PASSED, Verdict.WRONG_ANSWER)
+
+
+@pytest.mark.parametrize("language", CHARACTERS)
+def test_a_character_is_one_whatever_its_bytes(engine: gradebox.Engine, language: str) -> None:
+    need(engine, language)
+    tests: list[Any] = [{"stdin": "h\u00e9\u4e2d", "expected_stdout": "3"}]
+    result = engine.grade([CHARACTERS[language]], tests=tests, language=language)[0]
+    assert result.verdict is Verdict.PASSED, result.tests
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
