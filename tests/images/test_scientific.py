@@ -17,7 +17,7 @@ CASES = {
     "empty": ("import numpy as np\ndef f(n): return np.zeros((n, 0))", "a = f(3)\nassert a.shape == (3, 0)"),
     "other exceptions": (
         "import xmltodict\ndef f(text): return xmltodict.parse(text)",
-        "assert f('<a>1</a>') == {'a': '1'}\ntry:\n    f('<a<b>')\nexcept Exception:\n    pass\nelse:\n    raise OSError",
+        "assert f('<a>1</a>') == {'a': '1'}\ntry:\n    f('<a<b>')\nexcept Exception:\n    pass\nelse:\n    f.no",
     ),
     "pandas": (
         "import pandas as pd\ndef f(n): return pd.DataFrame({'a': range(n)})",
