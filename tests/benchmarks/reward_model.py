@@ -65,7 +65,7 @@ def main() -> None:
     (work / "config.json").write_text(json.dumps(CONFIG))
     tokenizer = arguments.data / "tokenizers" / "starcoder2_tokenizer.json.gz"
     flags = {"init_from_config": work / "config.json", "tokenizer": str(tokenizer)}
-    settings = read_settings(RECIPE, set_values(arguments.assignments) | flags)
+    settings = read_settings(RECIPE, set_values(arguments.assignments, flags))
     model = work / "model"
     train(settings, [labels, "--programs", programs, "--problems", problems], model)
     options = Options([labels], [programs], [problems], [], model, settings, False, True)

@@ -289,9 +289,10 @@ def test_interrupting_keeps_the_step(files: Path, tmp_path: Path) -> None:
 def test_settings_of_a_file_and_of_flags(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text('model = "a"\nepochs = 2\n[lora]\nrank = 4\n')
-    found = read_settings(file, set_values(["lora.alpha=8", "mode=pairwise"]) | {"model": "b"})
+    found = read_settings(file, set_values(["lora.alpha=8", "mode=pairwise", "model=c"], {"model": "b"}))
     assert (found.model, found.epochs, found.mode) == ("b", 2.0, "pairwise")
     assert found.lora is not None and (found.lora.rank, found.lora.alpha) == (4, 8.0)
+    assert read_settings(file, set_values(["model=c"], {"model": None})).model == "c"
     with pytest.raises(BadArgument, match="epochs"):
         read_settings(file, {"epochs": -1})
     with pytest.raises(BadArgument, match="either model or init_from_config"):

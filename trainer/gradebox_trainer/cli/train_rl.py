@@ -61,7 +61,7 @@ def command(
             problems=problems,
             held_out=held_out,
             output=output,
-            settings=read_settings(config, set_values(settings or []) | flags),
+            settings=read_settings(config, set_values(settings or [], flags)),
             engines=EnginesOfSession(tuple(engine or ()), workers, token, ca_file, cert_file, key_file),
             resume=resume,
             as_json=json,

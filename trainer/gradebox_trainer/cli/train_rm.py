@@ -68,7 +68,7 @@ def command(
             problems=problems or [],
             validation=validation or [],
             output=output,
-            settings=read_settings(config, set_values(settings or []) | flags),
+            settings=read_settings(config, set_values(settings or [], flags)),
             resume=resume,
             as_json=json,
         )

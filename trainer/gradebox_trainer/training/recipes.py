@@ -53,8 +53,10 @@ def validated[S: BaseModel](
         raise BadArgument(f"{where}{name + ': ' if name else ''}{problem}") from None
 
 
-def set_values(assignments: Sequence[str]) -> dict[str, Any]:
+def set_values(assignments: Sequence[str], flags: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """`["lora.rank=8", "mode=pairwise"]` as nested settings; a value is TOML, or else plain text.
+
+    flags: settings with options of their own, which go before; None where one was not given.
 
     Raises:
         BadArgument: one is no assignment.
@@ -72,7 +74,7 @@ def set_values(assignments: Sequence[str]) -> dict[str, Any]:
             except tomllib.TOMLDecodeError:
                 raise BadArgument(f"--set {text!r}: no such key can be") from None
         values = _merged(values, one)
-    return values
+    return _merged(values, {key: value for key, value in (flags or {}).items() if value is not None})
 
 
 def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
