@@ -176,7 +176,9 @@ def _write_manifest(options: Options, labels: LabelsFolder, contents: Contents, 
 def _report(options: Options, tally: Tally, resumed: int, graded: int, skipped: int) -> None:
     summary = tally.summary()
     if options.as_json:
-        print(json.dumps({"labels": options.output, "resumed": resumed, "graded": graded, "skipped": skipped, **summary}))
+        print(
+            json.dumps({"labels": options.output, "resumed": resumed, "graded": graded, "skipped": skipped, **summary})
+        )
     else:
         there = f" ({resumed:,} were there already)" if resumed else ""
         again = tally.submissions - graded

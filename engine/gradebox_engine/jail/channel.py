@@ -12,6 +12,7 @@ for each message (`quiet`). `wait` polls all of them, and, beside them, the call
 import os
 import select
 import socket
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -207,13 +208,13 @@ class Channel:
             os.close(fd)
             del self._streams[fd]
 
-    def drain_all(self) -> None:
-        """Reads what is left of the output of a process that has ended."""
+    def drain_output(self, most_bytes: int = sys.maxsize) -> None:
+        """Reads what has been written so far, without waiting; no more once there are above `most_bytes` in all."""
         for fd in list(self._streams):
-            while fd in self._streams:
-                before = self._streams[fd].total_bytes
+            while fd in self._streams and self.output_bytes <= most_bytes:
+                before = self.output_bytes
                 self._drain(fd)
-                if fd in self._streams and self._streams[fd].total_bytes == before:
+                if self.output_bytes == before:
                     break
 
     def next_payload(self) -> bytes | None:

@@ -232,5 +232,5 @@ class SandboxedProcess(Channel):
 
     def finish(self) -> Exited:
         """Like `end`, for one that has ended by itself: what it wrote last is read first."""
-        self.drain_all()
+        self.drain_output()
         return self.end()

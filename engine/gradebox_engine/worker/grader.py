@@ -34,7 +34,7 @@ from gradebox_engine.worker.outcome import Graded, TestOutcome, fault_of, whole_
 from gradebox_engine.worker.programs import Files, Program, command, python_program
 from gradebox_engine.worker.session import Answer, Session
 from gradebox_engine.worker.special import assertion_fault, special_judge
-from gradebox_engine.worker.watch import Fault, OomWatch, Watch, over_cpu_limit
+from gradebox_engine.worker.watch import Fault, OomWatch, Watch, over_cpu_limit, over_output_limit
 from gradebox_inside import orders
 
 # The fast path's calls go out in batches, so that a hostile program never makes the worker hold too many answers.
@@ -125,6 +125,7 @@ class _Submission:
         self._with_oracle = problem.plan.needs_oracle
         limits = problem.suite.limits
         self._batch_size = 1 if limits.isolate or limits.processes > 1 else _BATCH
+        self._one_by_one = limits.processes > 1  # nothing is sent ahead: each test's part of what it does is known
         self._outcomes: dict[int, TestOutcome] = {}
         self._session: Session | None = None
         self._session_tests: list[int] = []
@@ -274,16 +275,24 @@ class _Submission:
                 self._outcomes[index].memory_bytes = session.memory_bytes
 
     def _fast(self, batch: list[FastTest]) -> int:
-        """Grades a batch as far as it goes. Returns how many tests have an outcome."""
+        """Grades a batch as far as it goes. Returns how many tests have an outcome.
+
+        That is none where it wrote more than one test may: then it starts again, and its tests come one by one. Which
+        of them wrote it would else depend on when it is read.
+        """
         calls = self._problem.calls(batch)
         # Of a program with children, its own clock is not the whole: it gets its tests one by one, between two looks.
         many = self._suite.limits.processes > 1
-        session, sent = self._ready(None if many else calls)
+        session, sent = self._ready(None if self._one_by_one else calls)
         if session is None:
+            fault = self._failed_load.fault if self._failed_load else None
+            if fault is not None and fault.verdict is Verdict.OUTPUT_LIMIT and not self._one_by_one:
+                return self._start_again([])
             for test in batch:
                 self._not_loaded(test)
             return len(batch)
         before_s = session.process.cpu_time_s() if many else 0.0
+        before_bytes = 0 if sent else session.drain()
         if not sent:
             session.send(calls)
         session.process.quiet = True
@@ -295,7 +304,6 @@ class _Submission:
             done += 1
             if session.fault is not None:
                 self._set(test, session.fault, watch.cpu_time_s(), watch.wall_time_s())
-                self._close_session()
                 break
             first_answer += len(test.trees)
             cpu_time_s = (
@@ -304,14 +312,28 @@ class _Submission:
             if not self._decide(test, answers, session, cpu_time_s):
                 undecided.append(test)
             if self._stopped():
-                self._close_session()
                 break
         session.process.quiet = False
-        if self._suite.limits.isolate:
+        over = over_output_limit(session.drain() - before_bytes, self._suite.limits)
+        if over is not None and not self._one_by_one:
+            return self._start_again(batch[:done])
+        if over is not None:
+            undecided.clear()
+            self._set(batch[0], over, watch.cpu_time_s(), watch.wall_time_s())
+        if over is not None or session.fault is not None or self._stopped() or self._suite.limits.isolate:
             self._close_session()
         for test in undecided:  # a value that is not plain data, where only Python's own semantics will do
             self._in_oracle(self._problem.plan.as_general(test))
         return done
+
+    def _start_again(self, decided: list[FastTest]) -> int:
+        """What these tests came to is forgotten; they and all others are run one by one. Returns how many are done."""
+        self._close_session()
+        self._failed_load = None
+        self._one_by_one, self._batch_size = True, 1
+        for test in decided:
+            self._outcomes.pop(test.index, None)
+        return 0
 
     def _decide(self, test: FastTest, answers: list[Answer], session: Session, cpu_time_s: float) -> bool:
         """Sets the test's outcome from the program's answers; False when that takes the oracle."""
@@ -358,6 +380,7 @@ class _Submission:
 
     def _settle(self, test: GeneralTest | InProcessTest, session: Session, result: Any, watch: Watch) -> None:
         """Sets the outcome of a test that ran as a whole; ends a session that cannot go on."""
+        session.fault = watch.overwritten() or session.fault
         fault = session.fault or watch.overspent() or whole_test_fault(result, test.kind)
         if fault is not None and type(result) is dict:
             session.raised((result.get("outcome"), result.get("info")))

@@ -167,7 +167,7 @@ class _Talk:
             pass
         while (payload := process.next_payload()) is not None:
             one.take(payload)
-        process.drain_all()
+        process.drain_output()
         return (None,)
 
     def _wait(self, program_runs: bool, judge_runs: bool) -> None:

@@ -150,6 +150,13 @@ class Session:
             self.raised(message[1:])
         else:
             self._forged()
+        if first is None or self.fault is not None:  # else what it wrote is the first test's, too
+            self.fault = watch.overwritten() or self.fault
+
+    def drain(self) -> int:
+        """Reads what the program has written so far. Returns how much that is: what comes after belongs to others."""
+        self.process.drain_output(self.process.output_bytes + self._limits.output_bytes)
+        return self.process.output_bytes
 
     @property
     def has_oracle(self) -> bool:
@@ -206,6 +213,7 @@ class Session:
     def _died(self) -> None:
         """The program's end of its channel closed: it died, or it closed it, which comes to the same."""
         used = self.process.cpu_time_s()
+        self.drain()
         exited = self.process.end()
         if self.process.malformed:
             self._forged()
@@ -263,6 +271,7 @@ class Session:
 
     def run_beside(self, index: int, kind: str, source: str) -> tuple[Any, Watch]:
         """Runs a test inside the program's process. Returns its result (hostile), or None with `fault` set."""
+        self.drain()
         watch = Watch(self.process, self._limits)
         self.send(("in_process", index, kind, self._suite.test_setup, source))
         message = self._next_message(watch) if self.fault is None else None
@@ -278,6 +287,7 @@ class Session:
             self.process.send(("serve",))
             self._serving = True
         oracle = self._oracle or self._start_oracle(its_plan)
+        self.drain()
         watch = Watch(self.process, self._limits, oracle)
         if oracle is None:
             return None, watch

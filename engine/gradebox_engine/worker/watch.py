@@ -51,8 +51,10 @@ class Watch:
         # A test's own code gets more: every step of it is a message.
         self._oracle_cpu_limit_s = 4 * limits.cpu_time_s + 2
         self.restart()
-        if from_hello and not process.counts_jail:
-            self._cpu_s, self._start_s = process.begun_cpu_s, process.begun_s
+        if from_hello:
+            self._output_bytes = 0
+            if not process.counts_jail:
+                self._cpu_s, self._start_s = process.begun_cpu_s, process.begun_s
 
     def restart(self) -> None:
         """A new test case begins now."""
@@ -86,11 +88,17 @@ class Watch:
         """TIME_LIMIT where too much CPU time is used, also by what has come to an answer before anybody looked."""
         return over_cpu_limit(self.cpu_time_s(), self._limits)
 
+    def overwritten(self) -> Fault | None:
+        """OUTPUT_LIMIT where too much was written, also by what has come to an answer before anybody read it."""
+        self._process.drain_output(self._output_bytes + self._limits.output_bytes)
+        return over_output_limit(self._process.output_bytes - self._output_bytes, self._limits)
+
     def exceeded(self) -> Fault | None:
         """The limit that the test case has broken, if any. The clocks are read when `timeout_s` has passed."""
         limits = self._limits
-        if self._process.output_bytes - self._output_bytes > limits.output_bytes:
-            return Fault(Verdict.OUTPUT_LIMIT, f"wrote more than {limits.output_bytes} bytes")
+        written = over_output_limit(self._process.output_bytes - self._output_bytes, limits)
+        if written is not None:
+            return written
         now_s = time.monotonic()
         if now_s < self._look_s:
             return None
@@ -108,6 +116,13 @@ class Watch:
                 Verdict.TIME_LIMIT, f"the test's own code used more than {self._oracle_cpu_limit_s:g} s of CPU time"
             )
         return None
+
+
+def over_output_limit(output_bytes: int, limits: Limits) -> Fault | None:
+    """OUTPUT_LIMIT where this much output is too much."""
+    if output_bytes <= limits.output_bytes:
+        return None
+    return Fault(Verdict.OUTPUT_LIMIT, f"wrote more than {limits.output_bytes} bytes")
 
 
 def over_cpu_limit(cpu_time_s: float, limits: Limits) -> Fault | None:
