@@ -75,15 +75,17 @@ def _go_program(row: dict[str, Any], program: str) -> tuple[str, str]:
     return "package main\n\nimport (\n" + "".join(f'\t"{one}"\n' for one in used) + ")\n", rest
 
 
-def items(data: Path, languages: Sequence[str], every: int, *, mutants: bool) -> Iterator[gradebox.GradeItem]:
+def items(
+    data: Path, languages: Sequence[str], every: int, *, names: Sequence[str] = (HUMANEVALPACK, MBXP), mutants: bool
+) -> Iterator[gradebox.GradeItem]:
     """What is graded, one program each."""
-    for row in rows_of(data, HUMANEVALPACK, languages, every):
-        yield item(row, "canonical_solution")
-        yield item(row, "buggy_solution")
-    for row in rows_of(data, MBXP, languages, every):
-        yield item(row, "canonical_solution")
-        if mutants:
-            yield item(row, "mutant")
+    for name in names:
+        for row in rows_of(data, name, languages, every):
+            yield item(row, "canonical_solution")
+            if name == HUMANEVALPACK:
+                yield item(row, "buggy_solution")
+            elif mutants:
+                yield item(row, "mutant")
 
 
 def result_of(graded: gradebox.Graded) -> tuple[str, str, str, gradebox.SubmissionResult]:
@@ -103,13 +105,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--language", action="append", choices=LANGUAGES)
+    parser.add_argument("--file", action="append", choices=(HUMANEVALPACK, MBXP), help="default: both")
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--no-mutants", action="store_true")
     parser.add_argument("--json", type=Path, help="append each result to this file")
     arguments = parser.parse_args()
     counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     unexpected = 0
-    chosen = items(arguments.data, arguments.language or LANGUAGES, arguments.every, mutants=not arguments.no_mutants)
+    languages, names = arguments.language or LANGUAGES, arguments.file or (HUMANEVALPACK, MBXP)
+    chosen = items(arguments.data, languages, arguments.every, names=names, mutants=not arguments.no_mutants)
     with gradebox.Engine() as engine:
         for graded in engine.grade_many(chosen):
             language, kind, identifier, result = result_of(graded)
