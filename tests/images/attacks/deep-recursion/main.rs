@@ -1,6 +1,6 @@
 fn f(n: u64) -> u64 {
-    let here = std::hint::black_box([n; 100]);
-    f(n + 1) + here[3]
+    let here = [n; 100];
+    f(n + 1) + unsafe { std::ptr::read_volatile(&here[3]) }
 }
 
 fn main() {

@@ -1,6 +1,6 @@
 fn main() {
     let mut i = 0u64;
     loop {
-        i = std::hint::black_box(i.wrapping_add(1));
+        i = unsafe { std::ptr::read_volatile(&i) }.wrapping_add(1);
     }
 }
