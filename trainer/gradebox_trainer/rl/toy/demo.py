@@ -35,6 +35,7 @@ from gradebox_trainer.training.metrics import Metrics, read_metrics
 
 RECIPE = Path("rl-cpu-toy")
 TRAIN_PROBLEMS = 4096
+KL_COEF_OF_SCORES = 0.1  # a score can be exploited far from the programs that it was learnt on: so not far
 HELD_OUT = 64  # of held-out templates, and as many held-out problems of known templates
 
 
@@ -144,6 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 if options.reward == "model":
                     name += "-rm"
                     scores = str(trained_reward_model(options.output, base, seed, engines))
+                    flags["kl_coef"] = KL_COEF_OF_SCORES
                     flags["reward"] = {"execution_weight": 0.0, "model": scores, "model_weight": 1.0}
                 runs[name] = learn(
                     read_settings(RECIPE, flags), options.output / name, seed, engines, resume=options.resume

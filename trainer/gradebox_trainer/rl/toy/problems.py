@@ -110,6 +110,17 @@ def mixed_program(problem: ToyProblem, rng: random.Random) -> str:
     return _program(lines)
 
 
+def stray_program(problem: ToyProblem, rng: random.Random) -> str:
+    """A program of which at least one line is from anywhere, for another kind of value too: no corpus has such ones,
+    but a policy in search of a high score comes to them."""
+    lines = [step.right.format(k=k) for step, k, _ in problem.chain]
+    for at in rng.sample(range(len(lines)), rng.randint(1, len(lines))):
+        step = rng.choice(STEPS)
+        text = rng.choice([step.right, *(slip for slip, _ in step.slips)])
+        lines[at] = text.format(k=rng.choice(step.constants) if step.constants else None)
+    return _program(lines)
+
+
 def corpus(seed: int, size: int) -> list[tuple[ToyProblem, str]]:
     """Pairs of a problem of the split `train` and a program of mixed quality."""
     rng = random.Random(f"programs {seed}")

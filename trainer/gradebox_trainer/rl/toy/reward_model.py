@@ -13,10 +13,10 @@ from gradebox_command.session import Engines, open_client
 from gradebox_command.writing import write_rows
 from gradebox_trainer.reward.command import Options, train_rm
 from gradebox_trainer.reward.settings import PairRule, RewardSettings
-from gradebox_trainer.rl.toy.problems import mixed_program, problems
+from gradebox_trainer.rl.toy.problems import mixed_program, problems, stray_program
 
 PROBLEMS = 1500
-PROGRAMS = 6  # a problem
+PROGRAMS = 6  # a problem; and as many stray ones, so that what is seen nowhere else is not taken for good
 
 
 def trained_reward_model(folder: Path, base: Path, seed: int, engines: Engines) -> Path:
@@ -32,7 +32,10 @@ def trained_reward_model(folder: Path, base: Path, seed: int, engines: Engines) 
     data.mkdir(parents=True, exist_ok=True)
     rng = random.Random(f"reward {seed}")
     chosen = list(islice(problems(seed, "train"), PROBLEMS))
-    programs = {p.id: list(dict.fromkeys(mixed_program(p, rng) for _ in range(PROGRAMS))) for p in chosen}
+    programs = {
+        p.id: list(dict.fromkeys(make(p, rng) for make in (mixed_program, stray_program) for _ in range(PROGRAMS)))
+        for p in chosen
+    }
     rows = [problem.row() for problem in chosen]
     with open_client(engines) as client:
         write_rows(data / "labels.jsonl", _labels(client, rows, programs))
