@@ -180,3 +180,13 @@ def test_a_function_that_the_text_does_not_name_is_shown_by_its_tests() -> None:
     problem = {"prompt": "Add two.", "entry_point": "plus", "tests": ["assert plus(1) == 3", "x" * 400]}
     assert asked(problem) == "Add two.\nYour code should pass these tests:\n\nassert plus(1) == 3\n"
     assert asked({**problem, "prompt": "Write plus."}) == "Write plus."
+    assert "pass these tests" in asked({**problem, "prompt": "Write surplus."})
+
+
+def test_a_problems_file_is_asked_as_it_is(tmp_path: Path) -> None:
+    """As in training; a published suite's texts are completed."""
+    file = tmp_path / "p.jsonl"
+    row = {"id": "a", "prompt": "Add two.\n", "entry_point": "plus", "tests": ["assert plus(1) == 3"]}
+    file.write_text(json.dumps(row) + "\n")
+    assert read_suite(file, published=False)[0]["prompt"] == "Add two.\n"
+    assert "pass these tests" in read_suite(file)[0]["prompt"]

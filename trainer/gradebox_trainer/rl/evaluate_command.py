@@ -27,7 +27,7 @@ from gradebox_trainer.rl.policy import load_policy, load_policy_tokenizer
 from gradebox_trainer.rl.prompts import chosen_format
 from gradebox_trainer.rl.rollout import Sampler, Sampling, TransformersSampler
 from gradebox_trainer.rl.settings import GradingSettings, PromptFormat
-from gradebox_trainer.rl.suites import read_suite, suite_file
+from gradebox_trainer.rl.suites import NAMES, read_suite, suite_file
 from gradebox_trainer.rl.tasks import Task, make_tasks
 from gradebox_trainer.training.distributed import Processes
 
@@ -72,7 +72,7 @@ def run(options: Options) -> int:
         raise BadArgument("--rollout must be auto, transformers or vllm")
     if options.reward_model and not options.samples:
         raise BadArgument("--reward-model chooses among samples: give -n")
-    rows = read_suite(suite_file(options.suite, options.data))
+    rows = read_suite(suite_file(options.suite, options.data), published=options.suite in NAMES)
     tokenizer = load_policy_tokenizer(options.model)
     format = chosen_format(options.prompt_format, tokenizer)
     tasks, _ = make_tasks(rows, tokenizer, format, min_seal=None, max_prompt_tokens=sys.maxsize)

@@ -3,6 +3,7 @@
 Files are taken as they are published (see `gradebox_trainer.published`) or as problems files; nothing is downloaded.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,11 @@ def suite_file(suite: str, folder: Path | None) -> Path:
     raise BadArgument(f"{folder} has no {name}.jsonl, .jsonl.gz, .parquet or folder {name}")
 
 
-def read_suite(path: Path) -> list[dict[str, Any]]:
+def read_suite(path: Path, *, published: bool = True) -> list[dict[str, Any]]:
     """Rows of problems, checked, each with what the model reads in `prompt`.
+
+    published: what a problem's text leaves out is added, see `asked`; else a problems file's texts are what is asked,
+    as in training.
 
     Raises:
         InputError: which line, which field, what is wrong.
@@ -47,13 +51,14 @@ def read_suite(path: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for line, row in published_rows(path):
         try:
-            problem = dict(row) if "tests" in row and "id" in row else _imported(row)
+            own = "tests" in row and "id" in row
+            problem = dict(row) if own else _imported(row)
             checked = check_problem(problem)
             if not question(problem):
                 raise FieldError("prompt", "missing: there is nothing for the model to read")
         except FieldError as error:
             raise InputError(path, line, error.field, error.problem) from None
-        rows.append({**problem, **checked, "prompt": asked(problem)})
+        rows.append({**problem, **checked, "prompt": question(problem) if own and not published else asked(problem)})
     if not rows:
         raise InputError(path, None, "", "there is no problem in it")
     return rows
@@ -63,7 +68,7 @@ def asked(problem: Mapping[str, Any]) -> str:
     """A problem's text; where it does not say what the function is called (MBPP), with the first of its tests, as
     MBPP's authors ask."""
     text, name = question(problem), problem.get("entry_point")
-    if not name or str(name) in text:
+    if not name or re.search(rf"\b{re.escape(str(name))}\b", text):
         return text
     shown = [test for test in problem["tests"] if isinstance(test, str) and len(test) <= _SHOWN_CHARACTERS]
     tests = "\n".join(shown[:_SHOWN_TESTS]) or f"(a function called {name})"
