@@ -1,5 +1,6 @@
 """Rewards, prompts, pass@k, settings: what needs no torch."""
 
+import json
 import math
 from itertools import combinations
 from typing import Any
@@ -183,7 +184,7 @@ def test_a_function_that_the_text_does_not_name_is_shown_by_its_tests() -> None:
     assert "pass these tests" in asked({**problem, "prompt": "Write surplus."})
 
 
-def test_a_problems_file_is_asked_as_it_is(tmp_path: Path) -> None:
+def test_a_problems_file_is_asked_as_it_is(tmp_path: Any) -> None:
     """As in training; a published suite's texts are completed."""
     file = tmp_path / "p.jsonl"
     row = {"id": "a", "prompt": "Add two.\n", "entry_point": "plus", "tests": ["assert plus(1) == 3"]}
