@@ -26,6 +26,8 @@ LANGUAGES = ("cpp", "java", "javascript", "typescript", "go", "rust")
 
 KNOWN: dict[str, tuple[str, ...]] = {
     "the published solution is wrong, or does not compile": ("MBJSP/750", "MBTSP/81"),
+    "the published solution's answer hangs on the order of a map": ("Go/95",),
+    "written for an older version of the crate rand": ("Rust/32", "Rust/50"),
 }
 
 # What published Go solutions use without importing it: their harness adds what is named, and drops what is not.

@@ -44,7 +44,7 @@ class Process:
         self, serve: Callable[..., None], peer: socket.socket | None = None, not_its: socket.socket | None = None
     ) -> None:
         self.channel, other = socket.socketpair()
-        self.channel.settimeout(20)
+        self.channel.settimeout(120)
 
         def run() -> None:
             self.channel.close()
