@@ -102,7 +102,12 @@ def test_what_fails_is_shown(shown: Shown) -> None:
     assert send(worker, signal.SIGKILL)
     assert wait_until(lambda: shown.metric("gradebox_worker_restarts_total") == 1)
     assert wait_until(lambda: {one["state"] for one in shown.state()["workers"]} == {"idle"})
-    assert any(error["event"] == "worker ended" and "SIGKILL" in error["detail"] for error in shown.state()["errors"])
+
+    def is_shown() -> bool:
+        errors = shown.state()["errors"]
+        return any(error["event"] == "worker ended" and "SIGKILL" in error["detail"] for error in errors)
+
+    assert wait_until(is_shown)  # fronts tell it once a second
 
 
 def test_probes_headers_and_methods(shown: Shown) -> None:
