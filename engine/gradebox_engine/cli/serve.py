@@ -1,17 +1,20 @@
 """`gradebox serve`: the engine as a gRPC service."""
 
 from pathlib import Path
+from typing import NoReturn
 
 from gradebox_command.errors import BadArgument, CommandError, one_line
 
 
-def serve(*, config_file: Path | None, embedded: bool, **flags: str | float | Path | tuple[str, ...] | None) -> int:
-    """Serves until SIGINT or SIGTERM (embedded: until stdin ends); returns the exit status.
+def serve(
+    *, config_file: Path | None, embedded: bool, **flags: str | float | Path | tuple[str, ...] | None
+) -> NoReturn:
+    """Serves until SIGINT or SIGTERM (embedded: until stdin ends), and ends this process.
 
     flags: settings by their names; None: not given.
     """
     from gradebox_engine.config import InvalidConfig, load_config
-    from gradebox_engine.server import run_server
+    from gradebox_engine.server import end_process, run_server
     from gradebox_engine.tier import TierMissing
 
     try:
@@ -19,6 +22,7 @@ def serve(*, config_file: Path | None, embedded: bool, **flags: str | float | Pa
     except InvalidConfig as error:
         raise BadArgument(one_line(str(error).replace("\n", "; "))) from None
     try:
-        return run_server(config)
+        status = run_server(config)
     except TierMissing as error:
         raise CommandError(one_line(str(error))) from None
+    end_process(status)
