@@ -15,7 +15,7 @@ from rich.table import Table
 from gradebox_command.errors import BAD_INPUT, DONE, FAILED, BadArgument, CommandError, one_line
 from gradebox_command.terminal import console
 from gradebox_engine.config import InvalidConfig, load_config
-from gradebox_engine.images.build import Options, build
+from gradebox_engine.images.build import Options, build, is_outdated
 from gradebox_engine.images.commands import BuildError
 from gradebox_engine.images.host import host_python
 from gradebox_engine.images.manifest import MANIFEST_NAME, InvalidManifest, load_manifest
@@ -78,7 +78,16 @@ def _state(places: Places, name: str) -> dict[str, Any]:
         return {"name": name, "state": "not built", "build": f"gradebox images build {name}"}
     except ImageError as error:
         return {"name": name, "state": "changed", "error": str(error)}
-    return {**_fields(image), "state": "built" if image.is_as_listed() else "touched"}
+    if not image.is_as_listed():
+        return {**_fields(image), "state": "touched"}
+    recipe = places.recipes / name
+    try:
+        outdated = recipe.is_dir() and is_outdated(image, recipe)
+    except (InvalidRecipe, BuildError) as error:
+        return {**_fields(image), "state": "built", "error": str(error)}
+    if outdated:
+        return {**_fields(image), "state": "outdated", "build": f"gradebox images build {name}"}
+    return {**_fields(image), "state": "built"}
 
 
 def _languages(places: Places, name: str) -> list[str]:
@@ -91,7 +100,9 @@ def _languages(places: Places, name: str) -> list[str]:
 
 
 def list_images(places: Places, *, as_json: bool) -> int:
-    """Prints a row an image. State: embedded, built, not built; touched: verify tells whether its content changed."""
+    """Prints a row an image. State: embedded, built, not built; outdated: its recipe has changed since it was built;
+    touched: verify tells whether its content changed.
+    """
     host = host_python()
     rows: list[dict[str, Any]] = [
         {"name": host.name, "state": "embedded", "digest": f"sha256:{host.digest}", "languages": ["python"]}
@@ -106,7 +117,7 @@ def list_images(places: Places, *, as_json: bool) -> int:
         table.add_column(title, justify="right" if title == "size" else "left")
     for row in rows:
         size = f"{row['size_bytes'] / 1e6:.0f} MB" if "size_bytes" in row else ""
-        state = row.get("build", row["state"])
+        state = f"{row['state']}: {row['build']}" if "build" in row else row["state"]
         table.add_row(row["name"], ", ".join(row["languages"]), state, size, row.get("digest", "")[:23])
     console().print(table)
     return DONE

@@ -15,7 +15,7 @@ from pathlib import Path
 from gradebox_engine.images import debian, finish, interpreter, node, recipe, wheels
 from gradebox_engine.images.commands import BuildError, run_inside
 from gradebox_engine.images.manifest import INTERPRETER, MANIFEST_NAME, Manifest, parse_manifest
-from gradebox_engine.images.store import BuiltImage, ImageError, Store
+from gradebox_engine.images.store import IMPORTED, BuiltImage, ImageError, Store
 from gradebox_engine.images.tree import Tree
 
 _SCRIPT = "/tmp/prepare.py"
@@ -93,6 +93,17 @@ def build(folder: Path, store: Store, options: Options, told: Callable[[str], No
             source = _source(folder, made_of, architecture, copied)
         told("digest")
         return store.add(name, staged, manifest_bytes, source), True
+
+
+def is_outdated(image: BuiltImage, folder: Path) -> bool:
+    """Whether the recipe in `folder`, or the Python it copies, has changed since the image was built of it.
+
+    False for an image that was imported. Raises InvalidRecipe, BuildError.
+    """
+    if image.source.startswith(IMPORTED):
+        return False
+    source = _source(folder, recipe.load_recipe(folder), debian.architecture(), interpreter.find_interpreter())
+    return image.source != source
 
 
 def _manifest(folder: Path) -> tuple[bytes, Manifest]:

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from gradebox_engine.images import finish
 from gradebox_engine.images.manifest import parse_manifest
-from gradebox_engine.images.store import BuiltImage, Store
+from gradebox_engine.images.store import IMPORTED, BuiltImage, Store
 from gradebox_engine.images.tree import BadArchive, Readable, Tree
 
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
@@ -65,7 +65,7 @@ def import_image(
         finish.check(root, described)
         finish.normalise(root)
         told("digest")
-        return store.add(name, staged, manifest, f"imported {' '.join(layers)}")
+        return store.add(name, staged, manifest, f"{IMPORTED}{' '.join(layers)}")
 
 
 def add_layers(tree: Tree, layout: Path, told: Callable[[str], None]) -> list[str]:

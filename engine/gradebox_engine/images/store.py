@@ -25,6 +25,7 @@ from gradebox_engine.images.digest import UnexpectedFile, content_digest, listin
 from gradebox_engine.images.manifest import MANIFEST_NAME
 
 _CURRENT, _ROOT, _RECORD = "current", "rootfs", "image.json"
+IMPORTED = "imported "  # how the source of an image starts that was not built here
 _SHORT = 16  # digits of the digest in a folder's name
 
 
