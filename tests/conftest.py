@@ -39,6 +39,16 @@ def in_ci() -> bool:
     return bool(os.environ.get("CI") or os.environ.get("GRADEBOX_CI"))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Sees that pytest-xdist keeps groups together: it writes them into ids in a way that not every pytest heeds."""
+    if not (hasattr(config, "workerinput") and config.getoption("loadgroup", False)):
+        return
+    for item in items:
+        if item.get_closest_marker("xdist_group") and "@" not in item.nodeid.rpartition("]")[2]:
+            raise pytest.UsageError(f"{item.nodeid}: its xdist_group is not heeded: pip install 'pytest<9.2'")
+
+
 @pytest.fixture(scope="session")
 def jails() -> None:
     """For tests that need jails: where there can be none, fails in CI, else skips."""
