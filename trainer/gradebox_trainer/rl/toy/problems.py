@@ -20,6 +20,7 @@ ENTRY_POINT = "f"
 _NAMES: dict[Kind, str] = {"int": "a number", "list": "a list of numbers", "str": "a text"}
 _HASTE = 0.7  # scales the weights of slips
 _SWAPPED, _FORGOTTEN, _UNFINISHED = 0.03, 0.03, 0.03  # of a corpus's programs, beside the slips of steps
+_FROM_ANYWHERE = 0.5  # of the lines of a stray program that go astray and could have another constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +112,15 @@ def mixed_program(problem: ToyProblem, rng: random.Random) -> str:
 
 
 def stray_program(problem: ToyProblem, rng: random.Random) -> str:
-    """A program of which at least one line is from anywhere, for another kind of value too: no corpus has such ones,
-    but a policy in search of a high score comes to them."""
+    """A program of which at least one line has another constant, or is from anywhere, for another kind of value too:
+    a corpus has few such ones, but a policy in search of a high score comes to them."""
     lines = [step.right.format(k=k) for step, k, _ in problem.chain]
     for at in rng.sample(range(len(lines)), rng.randint(1, len(lines))):
-        step = rng.choice(STEPS)
-        text = rng.choice([step.right, *(slip for slip, _ in step.slips)])
+        step = problem.chain[at][0]
+        text = step.right
+        if not step.constants or rng.random() < _FROM_ANYWHERE:
+            step = rng.choice(STEPS)
+            text = rng.choice([step.right, *(slip for slip, _ in step.slips)])
         lines[at] = text.format(k=rng.choice(step.constants) if step.constants else None)
     return _program(lines)
 
