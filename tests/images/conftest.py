@@ -81,7 +81,7 @@ def engine(builder: None, store: Store, tmp_path_factory: pytest.TempPathFactory
 def hurried_engine(engine: gradebox.Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[gradebox.Engine]:
     """An engine whose compilers have few seconds and little memory: those that attack them would take all there is."""
     config = tmp_path_factory.mktemp("hurried") / "engine.toml"
-    config.write_text("[ceilings]\ncpu_time_s = 3\nmemory_bytes = 536870912\n", encoding="utf-8")
+    config.write_text("[ceilings]\ncpu_time_s = 6\nmemory_bytes = 536870912\n", encoding="utf-8")
     with gradebox.Engine(workers=1, config_file=config) as made:
         yield made
 
