@@ -8,5 +8,5 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 30.0) -> bool
     """Whether it comes to hold in that time; that it held once counts, though it may not hold any more."""
     end_s = time.monotonic() + timeout_s
     while not (holds := condition()) and time.monotonic() < end_s:
-        time.sleep(0.02)
+        time.sleep(0.05)
     return bool(holds)

@@ -69,8 +69,13 @@ class Shown:
 @pytest.fixture(params=[1, 2], ids=["one-front", "two-fronts"])
 def shown(request: pytest.FixtureRequest, folder: Path) -> Iterator[Shown]:
     shown = Shown(folder, fronts=request.param)
+
+    def is_ready() -> bool:
+        state = shown.state()
+        return len(state["workers"]) == 2 and state["readiness"]["ready"]
+
     with shown.server.start():
-        assert wait_until(lambda: len(shown.state()["workers"]) == 2 and shown.state()["readiness"]["ready"])
+        assert wait_until(is_ready)
         yield shown
 
 

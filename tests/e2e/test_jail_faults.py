@@ -40,23 +40,26 @@ def test_jails_that_are_killed_cost_no_result(jails: None) -> None:
 
         def kill() -> None:
             nonlocal killed
-            while not stop.wait(1.5):
-                with contextlib.suppress(psutil.Error):  # programs come and go while the tree is read
+            pause_s = 1.5
+            while not stop.wait(pause_s):
+                pause_s = 0.01
+                with contextlib.suppress(psutil.Error):  # programs come and go while the tree is read: once more
                     for server in _jailed_servers(mine)[:1]:
                         server.kill()
                         killed += 1
+                        pause_s = 1.5
 
         killer = threading.Thread(target=kill)
         killer.start()
         try:
-            deadline = time.monotonic() + 8
+            deadline = time.monotonic() + 60
             verdicts: list[str] = []
-            while time.monotonic() < deadline:
+            while killed < 4 and time.monotonic() < deadline:
                 results = engine.grade([program] * 50, tests=[f"assert f({i}) == {i + 1}" for i in range(16)])
                 verdicts += [result.verdict.name for result in results]
         finally:
             stop.set()
             killer.join()
-    assert killed >= 2
+    assert killed >= 4
     assert verdicts
     assert set(verdicts) == {"PASSED"}
