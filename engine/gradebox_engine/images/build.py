@@ -19,6 +19,7 @@ from gradebox_engine.images.store import IMPORTED, BuiltImage, ImageError, Store
 from gradebox_engine.images.tree import Tree
 
 _SCRIPT = "/tmp/prepare.py"
+_FORM = 2  # grows when the same recipe becomes another image
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def _load_locks(made_of: recipe.Recipe, folder: Path, architecture: str) -> _Loc
 
 def _source(folder: Path, made_of: recipe.Recipe, architecture: str, copied: interpreter.Interpreter) -> str:
     """A digest of all that a build depends on."""
-    digest = hashlib.sha256(f"{architecture}\0{copied.version}\0{copied.prefix}\0".encode())
+    digest = hashlib.sha256(f"{_FORM}\0{architecture}\0{copied.version}\0{copied.prefix}\0".encode())
     files = [folder / recipe.RECIPE_NAME, folder / MANIFEST_NAME]
     files += [kind.file(folder, architecture) for kind in (recipe.PACKAGES, recipe.REQUIREMENTS, recipe.NODE_MODULES)]
     files += [folder / made_of.prepare] if made_of.prepare else []

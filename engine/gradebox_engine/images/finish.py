@@ -30,10 +30,25 @@ _NO_IMAGE_KEEPS = (
 # Imported by the code that runs inside, whatever the language.
 _NEEDED_MODULES = ("ctypes", "mmap", "resource", "struct", "socket", "re", "typing", "collections", "importlib")
 
+# A process a folder, each the child of the same one: what a process has compiled before shows in the bytes of the next
+# file (marshal marks what is referred to more than once), and which came before would hang on the machine's load.
 _COMPILE = """
-import compileall, py_compile
+import compileall, os, py_compile
 unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH  # the source's time is not looked at
-compileall.compile_dir("/opt/python/lib", quiet=2, workers=0, invalidation_mode=unchecked)
+running = 0
+for folder, below, _ in os.walk("/opt/python/lib"):
+    below[:] = [name for name in below if name != "__pycache__"]
+    if running == os.cpu_count():
+        os.wait()
+        running -= 1
+    if os.fork() == 0:
+        try:
+            compileall.compile_dir(folder, maxlevels=0, quiet=2, invalidation_mode=unchecked)
+        finally:
+            os._exit(0)
+    running += 1
+for _ in range(running):
+    os.wait()
 """
 
 
