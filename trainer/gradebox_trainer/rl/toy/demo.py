@@ -35,7 +35,7 @@ from gradebox_trainer.training.metrics import Metrics, read_metrics
 
 RECIPE = Path("rl-cpu-toy")
 TRAIN_PROBLEMS = 4096
-KL_COEF_OF_SCORES = 0.1  # a score can be exploited far from the programs that it was learnt on: so not far
+KL_COEF_OF_SCORES = 0.05  # a score can be exploited far from the programs that it was learnt on: so not far
 HELD_OUT = 64  # of held-out templates, and as many held-out problems of known templates
 
 

@@ -15,8 +15,8 @@ from gradebox_trainer.reward.command import Options, train_rm
 from gradebox_trainer.reward.settings import PairRule, RewardSettings
 from gradebox_trainer.rl.toy.problems import mixed_program, problems, stray_program
 
-PROBLEMS = 1500
-PROGRAMS = 6  # a problem; and as many stray ones, so that what is seen nowhere else is not taken for good
+PROBLEMS = 8000
+PROGRAMS = 3  # a problem; and as many stray ones, so that what is seen nowhere else is not taken for good
 
 
 def trained_reward_model(folder: Path, base: Path, seed: int, engines: Engines) -> Path:
@@ -50,8 +50,8 @@ def trained_reward_model(folder: Path, base: Path, seed: int, engines: Engines) 
             "pairs": PairRule(better_at_least=1.0, gap_at_least=0.1, worse_above=-1.0),
             "token_budget": 4096,
             "questions_per_step": 16,
-            "epochs": 2,
-            "learning_rate": 1e-3,
+            "epochs": 3,
+            "learning_rate": 2e-3,
             "precision": "fp32",
             "seed": seed,
             "report_to": (),
