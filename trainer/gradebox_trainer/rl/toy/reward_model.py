@@ -1,8 +1,7 @@
 """A reward model of the toy: programs of mixed quality, labelled by executions, into pairs, by `gradebox train-rm`."""
 
-import json
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -76,11 +75,13 @@ def trained_reward_model(folder: Path, base: Path, seed: int, engines: Engines) 
 
 def _labels(
     client: gradebox.Client, rows: Iterable[Mapping[str, Any]], programs: Mapping[str, list[str]]
-) -> Iterable[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
+    """In the order of `programs`, whichever is graded first: what is trained on them hangs on it."""
     items = (
-        gradebox.GradeItem(gradebox.Problem.from_dict(row), programs[row["id"]], key=json.dumps(row["id"]))
+        gradebox.GradeItem(gradebox.Problem.from_dict(row), programs[row["id"]], key=row["id"])
         for row in rows
     )
-    for graded in client.grade_many(items):
-        for result in graded.results:
+    graded = {one.key: one.results for one in client.grade_many(items)}
+    for id in programs:
+        for result in graded[id]:
             yield result.to_label()
