@@ -77,10 +77,7 @@ def _labels(
     client: gradebox.Client, rows: Iterable[Mapping[str, Any]], programs: Mapping[str, list[str]]
 ) -> Iterator[dict[str, Any]]:
     """In the order of `programs`, whichever is graded first: what is trained on them hangs on it."""
-    items = (
-        gradebox.GradeItem(gradebox.Problem.from_dict(row), programs[row["id"]], key=row["id"])
-        for row in rows
-    )
+    items = (gradebox.GradeItem(gradebox.Problem.from_dict(row), programs[row["id"]], key=row["id"]) for row in rows)
     graded = {one.key: one.results for one in client.grade_many(items)}
     for id in programs:
         for result in graded[id]:
