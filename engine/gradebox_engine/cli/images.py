@@ -80,9 +80,8 @@ def _state(places: Places, name: str) -> dict[str, Any]:
         return {"name": name, "state": "changed", "error": str(error)}
     if not image.is_as_listed():
         return {**_fields(image), "state": "touched"}
-    recipe = places.recipes / name
     try:
-        outdated = recipe.is_dir() and is_outdated(image, recipe)
+        outdated = is_outdated(image, places.recipes / name)
     except (InvalidRecipe, BuildError) as error:
         return {**_fields(image), "state": "built", "error": str(error)}
     if outdated:

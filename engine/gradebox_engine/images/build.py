@@ -99,9 +99,9 @@ def build(folder: Path, store: Store, options: Options, told: Callable[[str], No
 def is_outdated(image: BuiltImage, folder: Path) -> bool:
     """Whether the recipe in `folder`, or the Python it copies, has changed since the image was built of it.
 
-    False for an image that was imported. Raises InvalidRecipe, BuildError.
+    False for an image that was imported, or has no recipe there. Raises InvalidRecipe, BuildError.
     """
-    if image.source.startswith(IMPORTED):
+    if image.source.startswith(IMPORTED) or not folder.is_dir():
         return False
     source = _source(folder, recipe.load_recipe(folder), debian.architecture(), interpreter.find_interpreter())
     return image.source != source

@@ -4,6 +4,7 @@ Debian's own may be another version than the fork server needs. So the prefix is
 the standard library without its tests, its editor, its installer and its caches.
 """
 
+import functools
 import json
 import os
 import shutil
@@ -40,6 +41,7 @@ class Interpreter:
     multiarch: str
 
 
+@functools.cache  # asking starts it, and a list of images asks for each
 def find_interpreter(executable: Path | None = None) -> Interpreter:
     """What is to be copied into images: the given one, else the one that this runs in.
 
