@@ -15,6 +15,7 @@ here or elsewhere. A second signal cuts the wait short. SIGHUP reads the tenants
 import asyncio
 import contextlib
 import json
+import math
 import os
 import signal
 import sys
@@ -203,7 +204,7 @@ class Serving:
         if self._health is not None:
             await self._health.end()
         # From now on no call is taken. Those that grade are waited for; a client that watches our health has no end.
-        refusing = asyncio.create_task(self._server.stop(drain_s + LAST_WORDS_S))
+        refusing = asyncio.create_task(self._server.stop(math.inf))
         draining = asyncio.create_task(self._service.drain(drain_s))
         hurrying = asyncio.create_task((hurry or asyncio.Event()).wait())
         await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
@@ -211,7 +212,9 @@ class Serving:
         if not draining.done():
             draining.cancel()
         await self._service.drain(0)
-        await self._server.stop(LAST_WORDS_S)
+        await asyncio.wait({refusing}, timeout=LAST_WORDS_S)
+        if not refusing.done():  # no second grace: gRPC crashes where one runs out just as another stop is done
+            await self._server.stop(None)
         await refusing
 
 

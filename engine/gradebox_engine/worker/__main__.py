@@ -233,11 +233,6 @@ class Worker:
         self._link.forget(job)
 
 
-def _end(*_: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the jail is being closed from here on
-    sys.exit(0)
-
-
 def main() -> int:
     """Runs one worker. Returns the exit status."""
     parser = argparse.ArgumentParser(description="gradebox worker; started by the engine")
@@ -246,9 +241,10 @@ def main() -> int:
     args = parser.parse_args()
     config = json.loads(args.config_json)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the front's to handle
-    signal.signal(signal.SIGTERM, _end)
     os.set_inheritable(args.fd, False)
     link = Link(socket.socket(fileno=args.fd))
+    # Never an exception of its own: it comes when the front dies, perhaps while that is being dealt with already.
+    signal.signal(signal.SIGTERM, lambda *_: link.hang_up())
     try:
         if os.geteuid() != 0:
             rootless.enter()
@@ -277,7 +273,6 @@ def main() -> int:
         link.send_json(FrameType.FAULT, {"job": None, "message": "the worker ran out of memory"})
         return 1
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it comes when the front dies, which we may know already
         worker.close()
     return 0
 

@@ -4,6 +4,7 @@ A frame: u32 length, little-endian (of what follows), u8 type, payload. The fron
 that the engine is gone, and the worker with it.
 """
 
+import contextlib
 import json
 import select
 import socket
@@ -81,6 +82,11 @@ class Link:
         while select.select([self._socket], [], [], 0)[0]:
             self._read()
         return job in self._cancelled
+
+    def hang_up(self) -> None:
+        """As if the front had closed the socket: whoever uses it next, or waits for it, meets FrontGone."""
+        with contextlib.suppress(OSError):  # the front was first
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def forget(self, job: int) -> None:
         """The job is done: cancellations of it, and late ones of those before it, mean nothing any more."""
