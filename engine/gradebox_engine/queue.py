@@ -85,7 +85,7 @@ class Queue:
         return held_back
 
     def next(self) -> Job | None:
-        """The job to be served now; its call has to be put back by `enqueue`."""
+        """The job to be served now, or else another of its call, which has to be put back by `served` or `enqueue`."""
         while self._heap:
             virtual_s, _, share = heapq.heappop(self._heap)
             share.queued = False
@@ -95,6 +95,12 @@ class Queue:
                 self._now_s = max(self._now_s, virtual_s)
                 return job
         return None
+
+    def served(self, job: Job) -> None:
+        """Of this job programs were taken: its call waits for its next turn, without it if that was all."""
+        if not job.pending and not job.retries:
+            job.call.jobs.remove(job)
+        self.enqueue(job.call)
 
     def took(self, job: Job, programs: int, size: int) -> None:
         """So much of a job waits no more; negative: it waits again."""
@@ -159,8 +165,6 @@ class Queue:
             if call.virtual_s > virtual_s:  # charged since
                 self._enqueue(call)
                 continue
-            while call.jobs and not (call.jobs[0].pending or call.jobs[0].retries):
-                call.jobs.popleft()
             if call.jobs:
                 share.now_s = max(share.now_s, virtual_s)
                 return call.jobs[0]

@@ -6,6 +6,8 @@ unit of fair share within what its tenant has. Jobs are cut into *chunks* that a
 - Which job is next, and how much may wait: see `queue`.
 - Chunks aim at 50 ms of work, by what the problem's earlier programs took, so that small requests
   get in between, and all workers finish a job at about the same time.
+- Where a call has as many jobs waiting as there are workers, each worker has one of its own: whoever meets a problem
+  first plans its tests, and the others need not. The last few jobs are divided among all.
 - Which worker: an idle one that knows the problem, or else one that has a jail of its image at hand. Any other can
   make one; fair shares alone say which job is next, so that a bulk of one image does not hold up another's.
 - A worker has one chunk, and a second one waiting where the first should not take long. One that waits
@@ -22,6 +24,7 @@ unit of fair share within what its tenant has. Jobs are cut into *chunks* that a
 
 import time
 from collections.abc import Sequence
+from itertools import islice
 
 from gradebox_engine.queue import Queue
 from gradebox_engine.work import Call, Chunk, Failures, Job, NoWorkers, Observer, Worker, WorkerLink
@@ -178,8 +181,9 @@ class Scheduler:
             job = self._queue.next() if worker is not None else None
             if worker is None or job is None:
                 return
-            self._hand_out(worker, job)
-            self._queue.enqueue(job.call)
+            job, among = self._choose(job, worker)
+            self._hand_out(worker, job, among)
+            self._queue.served(job)
 
     def _recall(self) -> None:
         """Charges for overdue chunks; queues again what waits behind them, and as much as idle workers can take."""
@@ -216,8 +220,18 @@ class Scheduler:
                     second = worker
         return second
 
-    def _hand_out(self, worker: Worker, job: Job) -> None:
-        chunk, avoid = self._cut(job)
+    def _choose(self, job: Job, worker: Worker) -> tuple[Job, int]:
+        """Which job of its call the worker shall have, and among how many workers that is to be divided."""
+        workers = len(self._workers)
+        waiting = list(islice(job.call.jobs, workers))
+        if len(waiting) < workers:  # so near its end the call is answered sooner if all work on each job
+            return job, workers
+        known = [each for each in waiting if each.suite.key in worker.suites]
+        new = [each for each in waiting if not any(each.suite.key in other.suites for other in self._workers)]
+        return (known or new or [job])[0], 1
+
+    def _hand_out(self, worker: Worker, job: Job, among: int) -> None:
+        chunk, avoid = self._cut(job, among)
         key = job.suite.key
         idle = (w for w in self._workers if not w.chunks and w is not avoid)
         if worker is avoid or key not in worker.suites:
@@ -239,7 +253,7 @@ class Scheduler:
             job.waits_since_s = 0.0
         worker.link.send(chunk, with_suite=not known)
 
-    def _cut(self, job: Job) -> tuple[Chunk, Worker | None]:
+    def _cut(self, job: Job, among: int) -> tuple[Chunk, Worker | None]:
         cost_s = job.suite.cost_s or self._cost_s
         programs: dict[int, bytes] = {}
         avoid = None
@@ -252,7 +266,7 @@ class Scheduler:
             limit = max(1, min(CHUNK_MAX_PROGRAMS, int(CHUNK_TARGET_S / cost_s)))
             if job.suite.cost_s is None:
                 limit = min(limit, FIRST_CHUNK_PROGRAMS)
-            limit = min(limit, -(-len(job.pending) // max(1, len(self._workers))))
+            limit = min(limit, -(-len(job.pending) // among))
             first = job.pending[0][0]
             while job.pending and len(programs) < limit and size < CHUNK_MAX_BYTES:
                 index, source = job.pending[0]

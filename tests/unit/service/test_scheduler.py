@@ -271,6 +271,36 @@ def test_an_idle_worker_that_knows_the_problem_is_preferred(scheduler: Scheduler
     assert (first.indexes, second.indexes) == ([], [[0]])
 
 
+def test_each_worker_has_a_job_of_its_own_while_many_wait(scheduler: Scheduler) -> None:
+    links = [Link(scheduler), Link(scheduler)]
+    caller = Caller(scheduler)
+    keys = [b"%d" % number for number in range(5)]
+    for key in keys:
+        caller.submit(16, key=key, cost_s=0.01)
+    met: dict[bytes, list[int]] = {key: [] for key in keys}  # by the workers that got its suite
+    while any(link.sent for link in links):
+        for place, link in enumerate(links):
+            if link.sent:
+                suite, with_suite = link.sent[0][0].job.suite, link.sent[0][1]
+                if with_suite:
+                    met[suite.key].append(place)
+                link.finish()
+    assert len(caller.got) == 80
+    assert [sorted(met[key]) for key in keys[2:4]] == [[0], [1]]  # the first were there alone
+    assert sorted(met[keys[4]]) == [0, 1]  # and nobody is idle while the last one lasts
+
+
+def test_a_job_whose_worker_is_gone_is_not_forgotten(scheduler: Scheduler) -> None:
+    links = [Link(scheduler), Link(scheduler)]
+    caller = Caller(scheduler)
+    jobs = [caller.submit(16, key=b"%d" % number, cost_s=0.01) for number in range(6)]
+    scheduler.remove_worker(links[0].worker, "died")
+    links[0].sent.clear()
+    run_all(links[1])
+    assert [job.unfinished for job in jobs] == [0] * 6
+    assert len(caller.got) == 96
+
+
 def test_a_dead_workers_programs_run_again_alone_then_fail(
     scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
