@@ -1,6 +1,6 @@
 """The published problems in several languages: reference solutions pass, and those with a bug in them do not.
 
-    python -m tests.images.published --data ../shared/data [--language go]… [--every 20] [--json FILE]
+    python -m tests.images.published --data ../shared/data [--language go]… [--kind mutant]… [--every 20] [--json FILE]
 
 HumanEvalPack (cpp, java, javascript, go, rust) has a reference solution of each problem and one with a bug; MBXP (cpp,
 java, javascript, typescript) has reference solutions, of which a mutant is made here. KNOWN are those that cannot pass,
@@ -23,6 +23,8 @@ import gradebox
 from gradebox import Verdict
 
 HUMANEVALPACK, MBXP = "humanevalpack_6langs.jsonl.gz", "mbxp_6langs.jsonl.gz"
+KINDS = ("canonical_solution", "buggy_solution", "mutant")
+_KINDS_OF = {HUMANEVALPACK: KINDS[:2], MBXP: KINDS[::2]}
 LANGUAGES = ("cpp", "java", "javascript", "typescript", "go", "rust")
 
 KNOWN: dict[str, list[str]] = tomllib.loads((Path(__file__).parent / "cannot_pass.toml").read_text())
@@ -77,16 +79,16 @@ def _go_program(row: dict[str, Any], program: str) -> tuple[str, str]:
 
 
 def items(
-    data: Path, languages: Sequence[str], every: int, *, names: Sequence[str] = (HUMANEVALPACK, MBXP), mutants: bool
+    data: Path,
+    languages: Sequence[str] | None,
+    every: int,
+    names: Sequence[str] | None = None,
+    kinds: Sequence[str] | None = None,
 ) -> Iterator[gradebox.GradeItem]:
-    """What is graded, one program each."""
-    for name in names:
-        for row in rows_of(data, name, languages, every):
-            yield item(row, "canonical_solution")
-            if name == HUMANEVALPACK:
-                yield item(row, "buggy_solution")
-            elif mutants:
-                yield item(row, "mutant")
+    """What is graded, one program each. None: all."""
+    for name in names or _KINDS_OF:
+        for row in rows_of(data, name, languages or LANGUAGES, every):
+            yield from (item(row, kind) for kind in _KINDS_OF[name] if kind in (kinds or KINDS))
 
 
 def result_of(graded: gradebox.Graded) -> tuple[str, str, str, gradebox.SubmissionResult]:
@@ -106,15 +108,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--language", action="append", choices=LANGUAGES)
-    parser.add_argument("--file", action="append", choices=(HUMANEVALPACK, MBXP), help="default: both")
+    parser.add_argument("--file", action="append", choices=list(_KINDS_OF), help="default: both")
     parser.add_argument("--every", type=int, default=1)
-    parser.add_argument("--no-mutants", action="store_true")
+    parser.add_argument("--kind", action="append", choices=KINDS, help="default: all")
     parser.add_argument("--json", type=Path, help="append each result to this file")
     arguments = parser.parse_args()
     counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     unexpected = 0
-    languages, names = arguments.language or LANGUAGES, arguments.file or (HUMANEVALPACK, MBXP)
-    chosen = items(arguments.data, languages, arguments.every, names=names, mutants=not arguments.no_mutants)
+    chosen = items(arguments.data, arguments.language, arguments.every, arguments.file, arguments.kind)
     with gradebox.Engine() as engine:
         for graded in engine.grade_many(chosen):
             language, kind, identifier, result = result_of(graded)

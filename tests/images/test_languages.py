@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.images.offered import need
-from tests.images.published import HUMANEVALPACK, LANGUAGES, items, known_reason, result_of
+from tests.images.published import HUMANEVALPACK, LANGUAGES, MBXP, items, known_reason, result_of
 
 import gradebox
 from gradebox import Seal, Verdict
@@ -137,10 +137,13 @@ def test_a_character_is_one_whatever_its_bytes(engine: gradebox.Engine, language
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_published_problems(engine: gradebox.Engine, language: str) -> None:
     """Some of the published ones: the reference solution passes, the one with a bug does not."""
-    if not (DATA / "problems" / HUMANEVALPACK).is_file():
+    name = MBXP if language == "typescript" else HUMANEVALPACK
+    if not (DATA / "problems" / name).is_file():
         pytest.skip("the published data is not here")
     need(engine, language)
-    for graded in engine.grade_many(items(DATA, [language], 40, names=[HUMANEVALPACK], mutants=False)):
+    chosen = list(items(DATA, [language], 40, [name], ["canonical_solution", "buggy_solution"]))
+    assert len(chosen) >= 8
+    for graded in engine.grade_many(chosen):
         _, kind, identifier, result = result_of(graded)
         if kind == "canonical_solution":
             assert result.verdict is Verdict.PASSED or known_reason(identifier), (identifier, result.tests)
