@@ -126,6 +126,28 @@ def test_a_compiled_program_can_talk_with_a_judge(engine: gradebox.Engine) -> No
     assert (good.verdict, bad.verdict) == (Verdict.PASSED, Verdict.WRONG_ANSWER)
 
 
+TYPESCRIPT = {  # what Node.js runs, and a type check against a browser's library, in one scope with it, refuses
+    "a browser's names": "class Node<T> { constructor(public value: T) {} }\nlet history = 1, name = 'x', length = 2;\n"
+    "function print(x: number) { console.log(x); }\nprint(new Node(history).value);",
+    "a global interface's name": "interface Event { id: number }\nconst e: Event = { id: 1 };\nconsole.log(e.id);",
+    "declared by hand": "declare const process: any; declare function require(name: string): any;\n"
+    "process.stdout.write(String(require('fs').existsSync('/') ? 1 : 0));",
+    "a package": "import _ from 'lodash';\nimport { isEqual } from 'lodash';\n"
+    "console.log(_.sum([isEqual([1], [1]) ? 1 : 0]));",
+    "more for a built-in type": "declare global { interface Array<T> { first(): T } }\n"
+    "Array.prototype.first = function () { return this[0]; };\nconsole.log([1].first());\nexport {};",
+    "what Node.js has of the web": "const t = new TextEncoder(), u = new URL('http://a/b');\n"
+    "setTimeout(() => console.log(structuredClone([t.encode('x').length])[0]), 1);",
+}
+
+
+@pytest.mark.parametrize("program", TYPESCRIPT.values(), ids=TYPESCRIPT)
+def test_typescript_is_checked_as_what_node_runs(engine: gradebox.Engine, program: str) -> None:
+    need(engine, "typescript")
+    (result,) = engine.grade([program], tests=[{"stdin": "", "expected_stdout": "1"}], language="typescript")
+    assert result.verdict is Verdict.PASSED, result.tests
+
+
 @pytest.mark.parametrize("language", CHARACTERS)
 def test_a_character_is_one_whatever_its_bytes(engine: gradebox.Engine, language: str) -> None:
     need(engine, language)
