@@ -21,7 +21,7 @@ BUILT_IN_CI = ("cpp",)
 
 def need(engine: gradebox.Engine, language: str) -> None:
     """Skips the test when no image of the present recipe has the language; fails where CI builds that image."""
-    image_name = "cpp" if language in ("c", "cpp20") else language
+    image_name = {"c": "cpp", "cpp20": "cpp", "tstranspiled": "typescript"}.get(language, language)
     reason = f"image {image_name} is not built (gradebox images build {image_name})"
     for image in engine.info().images:
         if language in image.languages:

@@ -25,8 +25,10 @@ from gradebox import Verdict
 HUMANEVALPACK, MBXP = "humanevalpack_6langs.jsonl.gz", "mbxp_6langs.jsonl.gz"
 KINDS = ("canonical_solution", "buggy_solution", "mutant")
 _KINDS_OF = {HUMANEVALPACK: KINDS[:2], MBXP: KINDS[::2]}
-LANGUAGES = ("cpp", "java", "javascript", "typescript", "go", "rust")
+LANGUAGES = ("cpp", "java", "javascript", "typescript", "tstranspiled", "go", "rust")
+_LANGUAGES_OF = {"js": ("javascript",), "typescript": ("typescript", "tstranspiled")}
 
+_TYPE_ERRORS = "the published solution has type errors; it passes where types are not checked"
 KNOWN: dict[str, list[str]] = tomllib.loads((Path(__file__).parent / "cannot_pass.toml").read_text())
 
 # What published Go solutions use without importing it: their harness adds what is named, and drops what is not.
@@ -43,12 +45,13 @@ def rows_of(data: Path, name: str, languages: Sequence[str], every: int) -> Iter
     seen: Counter[str] = Counter()
     with gzip.open(data / "problems" / name, "rt", encoding="utf-8") as file:
         for row in map(json.loads, file):
-            row["language"] = {"js": "javascript"}.get(row["lang"], row["lang"])
-            if row["language"] not in languages or not row.get("canonical_solution"):
+            if not row.get("canonical_solution"):
                 continue
-            seen[row["language"]] += 1
-            if (seen[row["language"]] - 1) % every == 0:
-                yield row
+            for language in _LANGUAGES_OF.get(row["lang"], (row["lang"],)):
+                if language in languages:
+                    seen[language] += 1
+                    if (seen[language] - 1) % every == 0:
+                        yield {**row, "language": language}
 
 
 def item(row: dict[str, Any], kind: str) -> gradebox.GradeItem:
@@ -85,10 +88,12 @@ def items(
     names: Sequence[str] | None = None,
     kinds: Sequence[str] | None = None,
 ) -> Iterator[gradebox.GradeItem]:
-    """What is graded, one program each. None: all."""
+    """What is graded, one program each: no mutant of what cannot pass itself. None: all."""
     for name in names or _KINDS_OF:
         for row in rows_of(data, name, languages or LANGUAGES, every):
-            yield from (item(row, kind) for kind in _KINDS_OF[name] if kind in (kinds or KINDS))
+            for kind in _KINDS_OF[name]:
+                if kind in (kinds or KINDS) and not (kind == "mutant" and known_reason(row["id"], row["language"])):
+                    yield item(row, kind)
 
 
 def result_of(graded: gradebox.Graded) -> tuple[str, str, str, gradebox.SubmissionResult]:
@@ -98,9 +103,10 @@ def result_of(graded: gradebox.Graded) -> tuple[str, str, str, gradebox.Submissi
     return language, kind, identifier, result
 
 
-def known_reason(identifier: str) -> str | None:
+def known_reason(identifier: str, language: str) -> str | None:
     """Why a problem's reference solution cannot pass, or None."""
-    return next((reason for reason, identifiers in KNOWN.items() if identifier in identifiers), None)
+    reasons = (reason for reason, identifiers in KNOWN.items() if identifier in identifiers)
+    return next((reason for reason in reasons if (reason, language) != (_TYPE_ERRORS, "tstranspiled")), None)
 
 
 def main() -> int:
@@ -120,7 +126,7 @@ def main() -> int:
         for graded in engine.grade_many(chosen):
             language, kind, identifier, result = result_of(graded)
             passed = result.verdict is Verdict.PASSED
-            reason = None if passed or kind != "canonical_solution" else known_reason(identifier)
+            reason = None if passed or kind != "canonical_solution" else known_reason(identifier, language)
             counts[language, kind]["cannot pass" if reason else result.verdict.name] += 1
             wrong = passed if kind == "buggy_solution" else not passed and kind == "canonical_solution" and not reason
             wrong = wrong or result.verdict is Verdict.ENGINE_ERROR

@@ -41,6 +41,7 @@ SUMS = {
     "const [a, b]: number[] = fs.readFileSync(0, 'utf8').split(' ').map(Number);\n"
     "console.log(a + b);\n",
 }
+SUMS["tstranspiled"] = SUMS["typescript"]
 
 
 def test_nothing_in_it_gives_rights_or_can_be_written_by_others(image: BuiltImage) -> None:

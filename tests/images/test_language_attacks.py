@@ -26,6 +26,8 @@ ADD = {
     "javascript": "const [a, b] = require('fs').readFileSync(0, 'utf8').split(' ').map(Number); console.log(a + b)",
     "typescript": "const [a, b]: number[] = require('fs').readFileSync(0, 'utf8').split(' ').map(Number);"
     " console.log(a + b)",
+    "tstranspiled": "const [a, b]: number[] = require('fs').readFileSync(0, 'utf8').split(' ').map(Number);"
+    " console.log(a + b)",
     "java": "import java.util.*; public class Sum { public static void main(String[] a) {"
     " Scanner s = new Scanner(System.in); System.out.println(s.nextInt() + s.nextInt()); } }",
     "go": 'package main\nimport "fmt"\nfunc main() { var a, b int; fmt.Scan(&a, &b); fmt.Println(a + b) }',
