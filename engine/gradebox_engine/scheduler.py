@@ -24,7 +24,7 @@ unit of fair share within what its tenant has. Jobs are cut into *chunks* that a
 
 import time
 from collections.abc import Sequence
-from itertools import islice
+from itertools import chain, islice
 
 from gradebox_engine.queue import Queue
 from gradebox_engine.work import Call, Chunk, Failures, Job, NoWorkers, Observer, Worker, WorkerLink
@@ -226,9 +226,9 @@ class Scheduler:
         waiting = list(islice(job.call.jobs, workers))
         if len(waiting) < workers:  # so near its end the call is answered sooner if all work on each job
             return job, workers
-        known = [each for each in waiting if each.suite.key in worker.suites]
-        new = [each for each in waiting if not any(each.suite.key in other.suites for other in self._workers)]
-        return (known or new or [job])[0], 1
+        known = (each for each in waiting if each.suite.key in worker.suites)
+        new = (each for each in waiting if not any(each.suite.key in other.suites for other in self._workers))
+        return next(chain(known, new), job), 1
 
     def _hand_out(self, worker: Worker, job: Job, among: int) -> None:
         chunk, avoid = self._cut(job, among)

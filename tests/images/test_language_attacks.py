@@ -26,8 +26,6 @@ ADD = {
     "javascript": "const [a, b] = require('fs').readFileSync(0, 'utf8').split(' ').map(Number); console.log(a + b)",
     "typescript": "const [a, b]: number[] = require('fs').readFileSync(0, 'utf8').split(' ').map(Number);"
     " console.log(a + b)",
-    "tstranspiled": "const [a, b]: number[] = require('fs').readFileSync(0, 'utf8').split(' ').map(Number);"
-    " console.log(a + b)",
     "java": "import java.util.*; public class Sum { public static void main(String[] a) {"
     " Scanner s = new Scanner(System.in); System.out.println(s.nextInt() + s.nextInt()); } }",
     "go": 'package main\nimport "fmt"\nfunc main() { var a, b int; fmt.Scan(&a, &b); fmt.Println(a + b) }',
@@ -35,6 +33,7 @@ ADD = {
     ' println!("{}", s.split_whitespace().map(|x| x.parse::<i32>().unwrap()).sum::<i32>()); }',
     "bash": "read a b; echo $((a + b))",
 }  # fmt: skip
+ADD["tstranspiled"] = ADD["typescript"]
 # A judge that takes every output but one with the secret in it.
 KEEPS_SECRET = """
 import json, sys
