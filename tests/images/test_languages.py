@@ -105,6 +105,23 @@ def test_how_programs_fail(engine: gradebox.Engine, language: str) -> None:
     assert ran.verdict is Verdict.COMPILE_ERROR and ran.exit_code is None and ran.message
 
 
+def test_memory_of_a_compiled_program_that_is_stopped(engine: gradebox.Engine) -> None:
+    """It is the program's, not that of the process which waits for it."""
+    need(engine, "c")
+    source = """
+#include <stdlib.h>
+#include <string.h>
+int main(void) {
+    volatile char *block = malloc(60 << 20);
+    memset((char *)block, 1, 60 << 20);
+    for (;;) block[0]++;
+}
+"""
+    tests: list[Any] = [{"stdin": "", "expected_stdout": ""}]
+    (ran,) = engine.grade([source], tests=tests, language="c", limits={"cpu_time_s": 1})[0].tests
+    assert ran.verdict is Verdict.TIME_LIMIT and 60 << 20 < ran.memory_bytes < 120 << 20, ran
+
+
 @pytest.mark.parametrize("language", ["c", "javascript", "bash"])
 def test_files_of_a_run(engine: gradebox.Engine, language: str) -> None:
     need(engine, language)

@@ -100,6 +100,12 @@ def test_memory_limit(run: Run) -> None:
     assert 50 << 20 < ran.memory_bytes < 100 << 20
 
 
+def test_memory_of_children_that_are_killed_with_it_is_told(run: Run) -> None:
+    ran = run("import os\nx = os.fork() or bytearray(b'x') * (60 << 20)\nwhile True: pass", processes=2)
+    assert ran.fault is not None and ran.fault.verdict is Verdict.TIME_LIMIT
+    assert 60 << 20 < ran.memory_bytes < 120 << 20
+
+
 def test_memory_in_scratch_files_counts(run: Run) -> None:
     ran = run(
         "f = open('/tmp/x', 'wb', buffering=0)\nwhile True: f.write(bytes(1 << 20))",

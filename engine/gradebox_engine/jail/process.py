@@ -11,6 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from gradebox_engine.jail.channel import Channel
@@ -23,7 +24,7 @@ from gradebox_engine.jail.launch import (
     credentials_of,
 )
 from gradebox_engine.jail.refusals import makes_process
-from gradebox_engine.jail.tree import read_proc
+from gradebox_engine.jail.tree import children, read_proc
 from gradebox_engine.limits import Limits
 from gradebox_inside.orders import HELLO
 
@@ -202,9 +203,16 @@ class SandboxedProcess(Channel):
             return 0.0
 
     def peak_memory_bytes(self) -> int:
-        """The most memory that the process has had so far; 0 when it is gone."""
-        _, found, rest = read_proc(self.host_pid, "status").partition(b"VmHWM:")
-        return int(rest.split(None, 1)[0]) << 10 if found else 0
+        """The most memory that the process, or any that it started, has had so far; of those that are there."""
+        peak_bytes, waiting = 0, [self.host_pid]
+        while waiting:
+            pid = waiting.pop()
+            _, found, rest = read_proc(pid, "status").partition(b"VmHWM:")
+            if found:
+                peak_bytes = max(peak_bytes, int(rest.split(None, 1)[0]) << 10)
+            if self.counts_jail:
+                waiting += children(pid)
+        return peak_bytes
 
     def _kill(self) -> None:
         if self.pidfd >= 0:
@@ -216,9 +224,12 @@ class SandboxedProcess(Channel):
     def end(self) -> Exited:
         """Kills the process and everything that it started, and reaps it. Raises JailDied."""
         if self.exited is None:
+            # The kernel adds up what children had where a parent waits for them; those that die with it are not in it.
+            peak_bytes = self.peak_memory_bytes() if self.counts_jail else 0
             self._kill()
             try:
-                self.exited = self._jail.reap(self.jail_pid)
+                exited = self._jail.reap(self.jail_pid)
+                self.exited = replace(exited, memory_bytes=max(exited.memory_bytes, peak_bytes))
             finally:
                 self._close()
         return self.exited
