@@ -6,23 +6,21 @@ linear time (keys that were chosen to collide, large exact numbers, classes) is 
 from __future__ import annotations
 
 import builtins
-from _operator import eq
 from struct import Struct, unpack_from
-from time import thread_time
 
+from gradebox_inside.forms import ANY, DECIMAL, FORMS, LIST, Form
+from gradebox_inside.memo import bring_up_to_date
+from gradebox_inside.namedtuples import namedtuple_class
+from gradebox_inside.tables import elements, make_dict
 from gradebox_inside.values import (
     BUILTIN_TYPES,
     CALLABLE,
     CLASS,
-    DEQUE_NODES,
     EXACT_BITS,
-    LIBRARY_NODES,
     LIBRARY_TYPES,
     NAMEDTUPLES_A_MESSAGE,
     NO_BASE,
     PACKED_SHIFT,
-    PATH_CHARS,
-    PATH_NODES,
     Budget,
     CodecError,
     Opaque,
@@ -45,19 +43,8 @@ _u32 = Struct("<I").unpack_from
 _i64 = Struct("<q").unpack_from
 _f64 = Struct("<d").unpack_from
 _DEFAULT = Budget()
-_COLLISIONS_FROM = 32  # below this many keys, colliding hashes cannot cost anything that matters
-# Pairs of keys with equal hashes are compared: so many in all, and for each key.
-_FREE_PAIRS, _PAIRS_A_KEY = 1024, 32
-# Keys with different hashes can still be chosen so that a table looks at all of them for each. Python's hashes of
-# numbers are no secret, those of text are. Honest keys take a tenth of the time that is given here.
-_UNWATCHED_KEYS = 4096
-_WATCH_STEP = 64
-_TABLE_S, _TABLE_S_A_KEY = 1.0, 2e-6
 _LARGE_INT_BYTES = 1 << 13  # comparing a larger one with a Decimal takes quadratic time
 _PACKED_SIZE = 4  # bytes: every element of a packed list takes that much or more, other elements are told as less
-_NAMEDTUPLES: dict[tuple[str, tuple[str, ...]], type] = {}
-_NAMEDTUPLES_KEPT = 256
-_TEXTS = frozenset({str, bytes})
 
 
 class _State:
@@ -76,6 +63,11 @@ class _State:
         self.nodes -= nodes
         if self.nodes < 0:
             raise OverBudget("nodes")
+
+    def check_keys(self) -> None:
+        """Before a table is made: of two kinds of keys, comparing one with the other takes quadratic time."""
+        if self.decimals and self.large:
+            raise OverBudget("keys beside a Decimal and a large int")
 
 
 def decode(
@@ -241,47 +233,9 @@ def _get_packed_list(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int
     return list(items), p
 
 
-def _hashable(keys: list[Any], st: _State) -> bool:
-    """Whether to watch the time that a table of these keys takes. Raises CodecError where too many would be compared.
-
-    Honest keys are seldom refused: it takes many of one hash, such as the powers of two beyond the 60th.
-    """
-    if st.decimals and st.large:
-        raise OverBudget("keys beside a Decimal and a large int")
-    n = len(keys)
-    if n <= _COLLISIONS_FROM or {*map(type, keys)} <= _TEXTS:
-        return False
-    hashes = sorted(map(hash, keys))  # sorted, not counted: a table of them would have the same collisions
-    if any(map(eq, hashes, hashes[1:])):
-        pairs = run = 0
-        for same in map(eq, hashes, hashes[1:]):
-            run = run + 1 if same else 0
-            pairs += run
-        if pairs > _FREE_PAIRS + _PAIRS_A_KEY * n:
-            raise CodecError("colliding keys")
-    return n > _UNWATCHED_KEYS
-
-
-def _fill(table: Any, n: int, part: Callable[[int, int], Any]) -> Any:
-    """Adds `part(start, end)` of n elements to a set or a dictionary until it takes too long."""
-    end_s = thread_time() + _TABLE_S + _TABLE_S_A_KEY * n
-    for at in range(0, n, _WATCH_STEP):
-        table.update(part(at, at + _WATCH_STEP))
-        if thread_time() > end_s:
-            raise CodecError("colliding keys")
-    return table
-
-
 def _make_dict(keys: list[Any], values: list[Any], st: _State) -> dict[Any, Any]:
-    if _hashable(keys, st):
-        made: dict[Any, Any] = _fill({}, len(keys), lambda at, to: zip(keys[at:to], values[at:to], strict=True))
-        return made
-    return dict(zip(keys, values, strict=True))
-
-
-def _elements(items: list[Any], st: _State) -> Any:
-    """The items, or a set of them where making one has to be watched."""
-    return _fill(set(), len(items), lambda at, to: items[at:to]) if _hashable(items, st) else items
+    st.check_keys()
+    return make_dict(keys, values)
 
 
 def _get_dict(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
@@ -312,12 +266,14 @@ def _listed(d: bytes, p: int, depth: int, st: _State) -> tuple[list[Any], int]:
 
 def _get_set(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
     items, p = _listed(d, p + 1, depth, st)
-    return set(_elements(items, st)), p
+    st.check_keys()
+    return set(elements(items)), p
 
 
 def _get_frozenset(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
     items, p = _listed(d, p + 1, depth, st)
-    return frozenset(_elements(items, st)), p
+    st.check_keys()
+    return frozenset(elements(items)), p
 
 
 def _get_range(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
@@ -358,137 +314,23 @@ def _get_pairs(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
     return _make_dict([pair[0] for pair in items], [pair[1] for pair in items], st).items(), p
 
 
-def _get_decimal(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
-    from decimal import Decimal
+def _get_form(form: Form) -> Get:
+    """A value of the standard library's types: its parts, put together."""
 
-    text, p = _exact(d, p + 1, depth, st, str)
-    st.decimals = True
-    return Decimal(text), p
+    def get(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
+        st.spend(form.nodes)
+        if form is DECIMAL:
+            st.decimals = True
+        p += 1
+        parts = []
+        for kinds in form.parts:
+            part, p = _listed(d, p, depth, st) if kinds is LIST else _GET[d[p]](d, p, depth, st)
+            if type(part) not in kinds and kinds is not ANY:
+                raise CodecError("part of a value")
+            parts.append(part)
+        return form.together(*parts), p
 
-
-def _get_fraction(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
-    from fractions import Fraction
-
-    top, p = _exact(d, p + 1, depth, st, int)
-    bottom, p = _exact(d, p, depth, st, int)
-    if max(top.bit_length(), bottom.bit_length()) > EXACT_BITS:
-        raise OverBudget("bits of a Fraction")
-    return Fraction(top, bottom), p
-
-
-def _get_uuid(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
-    from uuid import UUID
-
-    if p + 17 > len(d):
-        raise CodecError("truncated")
-    return UUID(int=int.from_bytes(d[p + 1 : p + 17], "little")), p + 17
-
-
-def _get_path(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
-    import pathlib
-
-    st.spend(PATH_NODES - LIBRARY_NODES)
-    kind, p = _exact(d, p + 1, depth, st, str)
-    text, p = _exact(d, p, depth, st, str)
-    if kind not in ("PosixPath", "PurePosixPath", "PureWindowsPath") or len(text) > PATH_CHARS:
-        raise CodecError("path")
-    return getattr(pathlib, kind)(text), p
-
-
-def _get_array(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
-    from array import array
-
-    code, p = _exact(d, p + 1, depth, st, str)
-    items, p = _listed(d, p, depth, st)
-    return array(code, items), p
-
-
-def _ints(d: bytes, p: int, depth: int, st: _State, n: int) -> tuple[list[int], int]:
-    parts = []
-    for _ in range(n):
-        value, p = _exact(d, p, depth, st, int)
-        parts.append(value)
-    return parts, p
-
-
-def _get_timedelta(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
-    from datetime import timedelta
-
-    parts, p = _ints(d, p + 1, depth, st, 3)
-    return timedelta(*parts), p
-
-
-def _get_timezone(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
-    from datetime import timedelta, timezone
-
-    parts, p = _ints(d, p + 1, depth, st, 3)
-    offset = timedelta(*parts)
-    if d[p] == 78:  # N: no name
-        return timezone(offset), p + 1
-    name, p = _exact(d, p, depth, st, str)
-    return timezone(offset, name), p
-
-
-def _zone(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
-    return (None, p + 1) if d[p] == 78 else _get_timezone(d, p, depth, st)
-
-
-def _get_date(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
-    from datetime import date
-
-    parts, p = _ints(d, p + 1, depth, st, 3)
-    return date(*parts), p
-
-
-def _get_datetime(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
-    from datetime import datetime
-
-    parts, p = _ints(d, p + 1, depth, st, 8)
-    zone, p = _zone(d, p, depth, st)
-    return datetime(*parts[:7], tzinfo=zone, fold=parts[7]), p  # type: ignore[misc,arg-type]
-
-
-def _get_time(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
-    from datetime import time
-
-    parts, p = _ints(d, p + 1, depth, st, 5)
-    zone, p = _zone(d, p, depth, st)
-    return time(*parts[:4], tzinfo=zone, fold=parts[4]), p  # type: ignore[misc,arg-type]
-
-
-def _get_counter(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
-    from collections import Counter
-
-    items, p = _exact(d, p + 1, depth, st, dict)
-    return Counter(items), p
-
-
-def _get_ordered(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
-    from collections import OrderedDict
-
-    items, p = _exact(d, p + 1, depth, st, dict)
-    return OrderedDict(items), p
-
-
-def _get_defaultdict(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
-    from collections import defaultdict
-
-    name, p = _exact(d, p + 1, depth, st, str)
-    items, p = _exact(d, p, depth, st, dict)
-    return defaultdict(BUILTIN_TYPES.get(name), items), p
-
-
-def _get_deque(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
-    from collections import deque
-
-    st.spend(DEQUE_NODES - LIBRARY_NODES)
-    maxlen = None
-    if d[p + 1] == 78:  # N: no limit
-        p += 2
-    else:
-        maxlen, p = _exact(d, p + 1, depth, st, int)
-    items, p = _listed(d, p, depth, st)
-    return deque(items, maxlen), p
+    return get
 
 
 def _get_namedtuple(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
@@ -501,21 +343,7 @@ def _get_namedtuple(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]
     st.classes.add((name, fields))
     if len(st.classes) > NAMEDTUPLES_A_MESSAGE:
         raise OverBudget("classes of namedtuples")
-    kind = _NAMEDTUPLES.get((name, fields))
-    if kind is None:
-        if len(name) > 256 or len(fields) > 255 or not all(type(f) is str and len(f) <= 256 for f in fields):
-            raise CodecError("names of a namedtuple")
-        if len(_NAMEDTUPLES) >= _NAMEDTUPLES_KEPT:
-            _NAMEDTUPLES.clear()
-        kind = _NAMEDTUPLES[name, fields] = _namedtuple(name, fields)
-    return tuple.__new__(kind, values), p
-
-
-def _namedtuple(name: str, fields: tuple[str, ...]) -> type:
-    from collections import namedtuple
-
-    # namedtuple() itself refuses names that are not identifiers, keywords and names that start with "_".
-    return namedtuple(name, fields)
+    return tuple.__new__(namedtuple_class(name, fields), values), p
 
 
 def _get_type(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
@@ -588,34 +416,8 @@ def _get_shared(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
         return value, p
     if type(held) is not type(value):
         raise CodecError("a shared container changed its type")
-    _bring_up_to_date(held, value)
+    bring_up_to_date(held, value)
     return held, p
-
-
-def _bring_up_to_date(held: Any, value: Any) -> None:
-    """Gives a container new contents in place; one that somebody iterates over is left alone where it can be."""
-    if isinstance(held, dict):
-        if len(held) != len(value) or any(a is not b and a != b for a, b in zip(held, value, strict=True)):
-            held.clear()
-        for key, item in value.items():
-            held[key] = item
-    elif isinstance(held, set):
-        if held != value or len(held) != len(value):
-            held.clear()
-            held |= value
-    elif isinstance(held, list | bytearray):
-        held[:] = value
-    else:  # a deque
-        held.clear()
-        held.extend(value)
-
-
-def _paid(get: Get) -> Get:
-    def paid(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
-        st.spend(LIBRARY_NODES)
-        return get(d, p, depth, st)
-
-    return paid
 
 
 _FRESH: dict[int, Callable[[], Any]] = {
@@ -650,20 +452,6 @@ for _tag, _get in {
     "k": _get_keys,
     "v": _get_values,
     "w": _get_pairs,
-    ".": _get_decimal,
-    "/": _get_fraction,
-    "u": _get_uuid,
-    "a": _get_array,
-    "U": _get_path,
-    "C": _get_counter,
-    "R": _get_ordered,
-    "G": _get_defaultdict,
-    "Q": _get_deque,
-    "L": _get_timedelta,
-    "W": _get_timezone,
-    "A": _get_date,
-    "M": _get_datetime,
-    "H": _get_time,
     "V": _get_namedtuple,
     "Y": _get_type,
     "O": _get_opaque,
@@ -671,4 +459,6 @@ for _tag, _get in {
     "m": _get_shared,
     "@": _get_reference,
 }.items():
-    _GET[ord(_tag)] = _paid(_get) if _tag in "./uaUCRGQAMHLW" else _get
+    _GET[ord(_tag)] = _get
+for _form in FORMS:
+    _GET[_form.tag] = _get_form(_form)

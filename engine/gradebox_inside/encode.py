@@ -6,18 +6,16 @@ import builtins
 import sys
 from struct import Struct, pack
 
+from gradebox_inside.forms import FORMS, Form
+from gradebox_inside.namedtuples import namedtuple_fields
 from gradebox_inside.values import (
     BUILTIN_TYPE_NAMES,
     BUILTIN_TYPES,
-    DEQUE_NODES,
     EXACT_BITS,
-    LIBRARY_NODES,
     LIBRARY_TYPES,
     NAMEDTUPLES_A_MESSAGE,
     NO_BASE,
     PACKED_SHIFT,
-    PATH_CHARS,
-    PATH_NODES,
     Budget,
     NotPlain,
     Opaque,
@@ -297,87 +295,29 @@ def _put_view(tag: bytes) -> Put:
     return put
 
 
-def _put_decimal(v: Any, out: bytearray, depth: int, st: _State) -> None:
-    out += b"."
-    _put_str(v.__str__(), out, depth, st)
+def _put_form(form: Form) -> Put:
+    """A value of the standard library's types: its parts. One that has no plain parts goes the way of objects."""
 
-
-def _put_fraction(v: Any, out: bytearray, depth: int, st: _State) -> None:
-    top, bottom = v.numerator, v.denominator
-    if type(top) is not int or type(bottom) is not int:
-        raise NotPlain("Fraction")
-    if max(top.bit_length(), bottom.bit_length()) > EXACT_BITS:
-        raise OverBudget("bits of a Fraction")
-    out += b"/"
-    _put_int(top, out, depth, st)
-    _put_int(bottom, out, depth, st)
-
-
-def _put_uuid(v: Any, out: bytearray, depth: int, st: _State) -> None:
-    out += b"u"
-    out += v.int.to_bytes(16, "little")
-
-
-def _put_path(v: Any, out: bytearray, depth: int, st: _State) -> None:
-    text = v.__str__()
-    if len(text) > PATH_CHARS:
-        raise NotPlain("path")
-    st.spend(PATH_NODES - LIBRARY_NODES)
-    out += b"U"
-    _put_str(_name(type(v)), out, depth, st)
-    _put_str(text, out, depth, st)
-
-
-def _put_array(v: Any, out: bytearray, depth: int, st: _State) -> None:
-    out += b"a"
-    _put_str(v.typecode, out, depth, st)
-    _put_items(v.tolist(), out, depth, st)
-
-
-def _put_timezone(v: Any, out: bytearray, depth: int, st: _State) -> None:
-    out += b"W"
-    offset = v.__getinitargs__()
-    _put_all((offset[0].days, offset[0].seconds, offset[0].microseconds), out, depth, st)
-    _put_all((offset[1] if len(offset) > 1 else None,), out, depth, st)
-
-
-def _put_moment(tag: bytes, fields: tuple[str, ...], zoned: bool) -> Put:
     def put(v: Any, out: bytearray, depth: int, st: _State) -> None:
-        out += tag
-        for name in fields:
-            _put_int(getattr(v, name), out, depth, st)
-        if zoned:
-            zone = v.tzinfo
-            if zone is None:
-                out += b"N"
-            elif type(zone) is library_type("datetime", "timezone"):
-                _put_timezone(zone, out, depth, st)
-            else:
-                raise NotPlain("tzinfo")
+        start = len(out)
+        st.spend(form.nodes)
+        try:
+            parts = form.apart(v)
+            if form.shared and st.memo is not None and st.memo.enter(v, out):
+                return
+            out.append(form.tag)
+            for part in parts:
+                if isinstance(part, list):  # made for this, as a dictionary's items are: no other value holds it
+                    _put_items(part, out, depth, st)
+                elif isinstance(part, dict):
+                    _put_pairs(part, out, depth, st)
+                else:
+                    (_PUT.get(type(part)) or _put_other)(part, out, depth, st)
+        except NotPlain:  # a datetime in a time zone of its own, for one
+            del out[start:]
+            _put_opaque(v, out, depth, st)
 
     return put
-
-
-def _put_mapping(tag: bytes) -> Put:
-    def put(v: Any, out: bytearray, depth: int, st: _State) -> None:
-        if st.memo is not None and st.memo.enter(v, out):
-            return
-        out += tag
-        if tag == b"G":
-            factory = v.default_factory
-            _put_str(BUILTIN_TYPE_NAMES.get(factory, "") if isinstance(factory, type) else "", out, depth, st)
-        _put_pairs(v, out, depth, st)
-
-    return put
-
-
-def _put_deque(v: Any, out: bytearray, depth: int, st: _State) -> None:
-    if st.memo is not None and st.memo.enter(v, out):
-        return
-    st.spend(DEQUE_NODES - LIBRARY_NODES)
-    out += b"Q"
-    _put_all((v.maxlen,), out, depth, st)
-    _put_items([*v], out, depth, st)
 
 
 def _put_type(v: type, out: bytearray, depth: int, st: _State) -> None:
@@ -416,25 +356,6 @@ def _name(kind: type) -> str:
     return type_key(kind)[1]
 
 
-# What a class made by namedtuple() or by NamedTuple with nothing but fields has in its namespace.
-_NAMEDTUPLE_KEYS = frozenset(
-    "__doc__ __slots__ _fields _field_defaults __new__ _make __replace__ _replace __repr__ _asdict __getnewargs__"
-    " __match_args__ __module__ __orig_bases__ __annotations__ __annotate__ __qualname__ __static_attributes__"
-    " __firstlineno__ __annotate_func__ __annotations_cache__".split()
-)
-
-
-def namedtuple_fields(kind: type) -> tuple[str, ...] | None:
-    """The field names of a namedtuple class that adds nothing of its own, else None."""
-    if type(kind) is not type or kind.__mro__[1:] != (tuple, object):
-        return None
-    names = vars(kind)
-    fields = names.get("_fields")
-    if type(fields) is not tuple or len(fields) > 255 or not all(type(f) is str for f in fields):
-        return None
-    return fields if names.keys() <= _NAMEDTUPLE_KEYS | set(fields) else None
-
-
 def _put_other(v: Any, out: bytearray, depth: int, st: _State) -> None:
     kind = type(v)
     put = _library_put(kind)
@@ -458,33 +379,14 @@ def _put_other(v: Any, out: bytearray, depth: int, st: _State) -> None:
     _put_tuple(tuple.__getitem__(v, slice(None)), out, depth, st)
 
 
-_DATE = ("year", "month", "day")
-_TIME = ("hour", "minute", "second", "microsecond", "fold")
-_LIBRARY_PUT: dict[tuple[str, str], Put] = {
-    ("decimal", "Decimal"): _put_decimal,
-    ("fractions", "Fraction"): _put_fraction,
-    ("uuid", "UUID"): _put_uuid,
-    ("array", "array"): _put_array,
-    ("pathlib", "PosixPath"): _put_path,
-    ("pathlib", "PurePosixPath"): _put_path,
-    ("pathlib", "PureWindowsPath"): _put_path,
-    ("collections", "deque"): _put_deque,
-    ("collections", "Counter"): _put_mapping(b"C"),
-    ("collections", "OrderedDict"): _put_mapping(b"R"),
-    ("collections", "defaultdict"): _put_mapping(b"G"),
-    ("datetime", "datetime"): _put_moment(b"M", _DATE + _TIME, True),
-    ("datetime", "date"): _put_moment(b"A", _DATE, False),
-    ("datetime", "time"): _put_moment(b"H", _TIME, True),
-    ("datetime", "timedelta"): _put_moment(b"L", ("days", "seconds", "microseconds"), False),
-    ("datetime", "timezone"): _put_timezone,
-}
+_FORMS = {key: form for form in FORMS for key in form.types}
 
 
 def _library_put(kind: type) -> Put | None:
     """How to write a value type of the standard library; None where the class is not really that type."""
     key = type_key(kind)
-    put = _LIBRARY_PUT.get(key)
-    if put is None:
+    form = _FORMS.get(key)
+    if form is None:
         if key[0] == "numpy" and "numpy" in sys.modules:
             from gradebox_inside.arrays import put_numpy
 
@@ -492,26 +394,13 @@ def _library_put(kind: type) -> Put | None:
         return None
     if library_type(*key) is not kind:
         return None
-    _PUT[kind] = _guarded(put)
+    _PUT[kind] = _put_form(form)
     return _PUT[kind]
 
 
 def is_plain_type(kind: type) -> bool:
     """Whether values of this exact type travel as data (their elements may still be stand-ins)."""
     return kind in _PUT or _library_put(kind) is not None or namedtuple_fields(kind) is not None
-
-
-def _guarded(put: Put) -> Put:
-    def guarded(v: Any, out: bytearray, depth: int, st: _State) -> None:
-        start = len(out)
-        st.spend(LIBRARY_NODES)
-        try:
-            put(v, out, depth, st)
-        except NotPlain:  # a datetime in a time zone of its own, for one
-            del out[start:]
-            _put_opaque(v, out, depth, st)
-
-    return guarded
 
 
 _PUT: dict[type, Put] = {

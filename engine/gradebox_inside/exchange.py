@@ -19,8 +19,9 @@ import types
 from _weakref import ref
 
 from gradebox_inside.describe import find, flags_of, mro, plain_base, text_of
-from gradebox_inside.encode import encode, is_plain_type, namedtuple_fields
+from gradebox_inside.encode import encode, is_plain_type
 from gradebox_inside.library import is_standard, library_name, module_name
+from gradebox_inside.namedtuples import namedtuple_fields
 from gradebox_inside.proxies import (
     _MUTABLE,
     FUNCTION,

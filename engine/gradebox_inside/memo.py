@@ -69,3 +69,21 @@ class Memo:
         container = self.objects.pop(number, None)
         if container is not None:
             self.numbers.pop(id(container), None)
+
+
+def bring_up_to_date(held: Any, value: Any) -> None:
+    """Gives a container new contents in place; one that somebody iterates over is left alone where it can be."""
+    if isinstance(held, dict):
+        if len(held) != len(value) or any(a is not b and a != b for a, b in zip(held, value, strict=True)):
+            held.clear()
+        for key, item in value.items():
+            held[key] = item
+    elif isinstance(held, set):
+        if held != value or len(held) != len(value):
+            held.clear()
+            held |= value
+    elif isinstance(held, list | bytearray):
+        held[:] = value
+    else:  # a deque
+        held.clear()
+        held.extend(value)

@@ -72,7 +72,7 @@ def probing_keys(n: int) -> list[int]:
 
 def test_keys_of_different_hashes_that_a_table_looks_through(monkeypatch: pytest.MonkeyPatch) -> None:
     """Watched by the time that a table takes. A million of these would take a quarter of an hour."""
-    from gradebox_inside import decode as module
+    from gradebox_inside import tables as module
 
     keys = probing_keys(12_000)
     data = b"d" + count(len(keys)) + b"".join(encode(key) + b"N" for key in keys)
