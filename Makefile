@@ -5,7 +5,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-test setup-train setup-integrations demo test test-images test-integrations test-trainer \
-  check stubs format clean soak pipeline rl-demo load chaos fuzz test-cgroup2
+  check stubs format clean soak pipeline rl-demo load chaos fuzz test-cgroup2 \
+  test-container
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -34,6 +35,7 @@ help:
 	@echo "make fuzz         the frame parser, the codec and the judge, guided by coverage (SECONDS=300)"
 	@echo "make test-images  builds every image (gigabytes) and tests each, twice built and compared"
 	@echo "make test-cgroup2 the sandbox tests in a virtual machine with cgroup v2"
+	@echo "make test-container  builds deploy/Containerfile and runs it with podman (RUNTIME=docker), as root"
 	@echo "make rl-demo      a small model learns to program from executions alone, on the CPU (SEED=1 ESTIMATOR=grpo)"
 	@echo "make setup-train  adds the trainer's packages (torch) to .venv"
 	@echo "make test-integrations  the adapters on the real RL frameworks, in .venv-integrations (torch, 6 GB)"
@@ -125,6 +127,9 @@ chaos: setup
 
 test-cgroup2: setup
 	@bash tests/cgroup2/run.sh
+
+test-container: setup
+	GRADEBOX_TEST_RUNTIME=$(or $(RUNTIME),podman) $(PY) -m pytest tests/deploy/runtime.py
 
 # 4 CPU minutes for the fit, then 80 steps: pass@1 on held-out problems, and its curve. SEED=, ESTIMATOR=, REWARD=model.
 rl-demo: setup setup-train
