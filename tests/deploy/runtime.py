@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from tests.deploy.test_container import CASES, KINDS
 from tests.images.conftest import gradebox_command
-from tests.images.test_built import SUMS
+from tests.images.offered import SUMS
 
 import gradebox
 from gradebox import Verdict

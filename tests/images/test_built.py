@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.images.conftest import CACHE, NAMED, gradebox_command
+from tests.images.offered import SUMS
 
 import gradebox
 from gradebox_engine.images.build import Options, build, is_outdated
@@ -22,26 +23,6 @@ from gradebox_engine.images.recipe import recipes_folder
 from gradebox_engine.images.store import BuiltImage, ImageChanged, Store
 
 EVERY = pytest.mark.skipif(NAMED != "all", reason="make test-images")
-
-# Reads two numbers, writes their sum.
-SUMS = {
-    "bash": 'read a b; echo "$((a + b))"\n',
-    "c": '#include <stdio.h>\nint main(void) { int a, b; scanf("%d%d", &a, &b); printf("%d\\n", a + b); return 0; }\n',
-    "cpp": "#include <bits/stdc++.h>\nint main() { int a, b; std::cin >> a >> b; std::cout << a + b << '\\n'; }\n",
-    "cpp20": "#include <iostream>\n#include <span>\nint main() { int a, b; std::cin >> a >> b; std::cout << a + b; }\n",
-    "go": 'package main\n\nimport "fmt"\n\nfunc main() {\n\tvar a, b int\n'
-    "\tfmt.Scan(&a, &b)\n\tfmt.Println(a + b)\n}\n",
-    "java": "import java.util.Scanner;\npublic class Sum { public static void main(String[] x) {"
-    " Scanner in = new Scanner(System.in); System.out.println(in.nextInt() + in.nextInt()); } }\n",
-    "javascript": "const [a, b] = require('fs').readFileSync(0, 'utf8').split(' ').map(Number);\nconsole.log(a + b);\n",
-    "python": "print(sum(map(int, input().split())))\n",
-    "rust": "use std::io::*;\nfn main() { let mut s = String::new(); stdin().read_to_string(&mut s).unwrap();"
-    ' println!("{}", s.split_whitespace().map(|x| x.parse::<i64>().unwrap()).sum::<i64>()); }\n',
-    "typescript": "import * as fs from 'fs';\n"
-    "const [a, b]: number[] = fs.readFileSync(0, 'utf8').split(' ').map(Number);\n"
-    "console.log(a + b);\n",
-}
-SUMS["tstranspiled"] = SUMS["typescript"]
 
 
 def test_nothing_in_it_gives_rights_or_can_be_written_by_others(image: BuiltImage) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.images.offered import SUFFIXES, need
+from tests.images.offered import SUFFIXES, SUMS, need
 
 import gradebox
 from gradebox import Verdict
@@ -20,20 +20,6 @@ from gradebox import Verdict
 ATTACKS = Path(__file__).with_name("attacks")
 PROGRAMS = sorted(file for file in ATTACKS.glob("*/*") if file.suffix in SUFFIXES)
 COMPILERS = sorted(Path(__file__).with_name("compilers").iterdir())
-ADD = {
-    "c": '#include <stdio.h>\nint main(void) { int a, b; scanf("%d %d", &a, &b); printf("%d\\n", a + b); }',
-    "cpp": "#include <iostream>\nint main() { int a, b; std::cin >> a >> b; std::cout << a + b; }",
-    "javascript": "const [a, b] = require('fs').readFileSync(0, 'utf8').split(' ').map(Number); console.log(a + b)",
-    "typescript": "const [a, b]: number[] = require('fs').readFileSync(0, 'utf8').split(' ').map(Number);"
-    " console.log(a + b)",
-    "java": "import java.util.*; public class Sum { public static void main(String[] a) {"
-    " Scanner s = new Scanner(System.in); System.out.println(s.nextInt() + s.nextInt()); } }",
-    "go": 'package main\nimport "fmt"\nfunc main() { var a, b int; fmt.Scan(&a, &b); fmt.Println(a + b) }',
-    "rust": "use std::io::*;\nfn main() { let mut s = String::new(); stdin().read_to_string(&mut s).unwrap();"
-    ' println!("{}", s.split_whitespace().map(|x| x.parse::<i32>().unwrap()).sum::<i32>()); }',
-    "bash": "read a b; echo $((a + b))",
-}  # fmt: skip
-ADD["tstranspiled"] = ADD["typescript"]
 # A judge that takes every output but one with the secret in it.
 KEEPS_SECRET = """
 import json, sys
@@ -45,7 +31,7 @@ sys.exit(asked["expected_stdout"] in asked["stdout"])
 def _still_works(engine: gradebox.Engine, language: str) -> None:
     """Whatever a program does, the next one is graded as if nothing had happened."""
     tests: list[Any] = [{"stdin": f"{a} 5", "expected_stdout": str(a + 5)} for a in (1, 2)]
-    result = engine.grade([ADD[language]], tests=tests, language=language)[0]
+    result = engine.grade([SUMS[language]], tests=tests, language=language)[0]
     assert result.verdict is Verdict.PASSED, result.tests
 
 
@@ -80,10 +66,10 @@ def test_a_compiler_that_is_attacked_refuses_the_program(hurried_engine: gradebo
     _still_works(hurried_engine, language)
 
 
-@pytest.mark.parametrize("language", list(ADD))
+@pytest.mark.parametrize("language", [language for language in SUMS if language != "python"])
 def test_an_honest_program_leaves_no_sign(engine: gradebox.Engine, language: str) -> None:
     """What a run-time asks of the kernel when it starts is allowed or refused, and no attack."""
     need(engine, language)
     tests: list[Any] = [{"stdin": "20 22", "expected_stdout": "42"}]
-    result = engine.grade([ADD[language]], tests=tests, language=language)[0]
+    result = engine.grade([SUMS[language]], tests=tests, language=language)[0]
     assert (result.verdict, list(result.evidence)) == (Verdict.PASSED, []), result
