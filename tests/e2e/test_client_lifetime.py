@@ -11,7 +11,7 @@ from typing import Self
 
 import psutil
 import pytest
-from tests.waiting import wait_until
+from tests.waiting import has_ended, wait_until
 
 import gradebox
 
@@ -56,8 +56,7 @@ class Owner:
         self.process.communicate()
 
     def family_is_gone(self) -> bool:
-        _, alive = psutil.wait_procs(self.family, timeout=10)
-        return not alive
+        return wait_until(lambda: all(map(has_ended, self.family)), timeout_s=10)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 from tests.sandbox import ordinary_user
+from tests.waiting import has_ended, wait_until
 
 Run = Any  # the fixture of conftest.py
 
@@ -316,7 +317,6 @@ def test_jailed_processes_are_nobodys_and_end_with_the_engine() -> None:
             assert "CapEff:\t0000000000000000" in Path(f"/proc/{front.pid}/status").read_text()
         finally:
             front.kill()
-        _, alive = psutil.wait_procs(family, timeout=30)
-        assert not alive, alive
+        assert wait_until(lambda: all(map(has_ended, family))), family
         assert harness.wait(30) != 0
-    assert not [p for p in psutil.process_iter() if p.uids().real in RANGE]
+    assert not [p for p in psutil.process_iter(["uids"]) if p.info["uids"].real in RANGE and not has_ended(p)]

@@ -31,7 +31,7 @@ from gradebox_engine.images import INSIDE_FOLDER, Image
 from gradebox_engine.jail import cgroup, decoys, ids, rootfs, seccomp
 from gradebox_engine.jail.refusals import Refusals
 from gradebox_engine.jail.shelf import Shelf
-from gradebox_engine.jail.tree import ProcessTree
+from gradebox_engine.jail.tree import ProcessTree, children
 from gradebox_inside import codec, orders
 from gradebox_inside.orders import SPAWNED
 
@@ -40,6 +40,7 @@ _STACK_MIB = 64
 _ANSWER_BYTES = 1 << 16
 _START_TIMEOUT_S = 30.0
 _ANSWER_TIMEOUT_S = 20.0
+_END_TIMEOUT_S = 5.0
 _LONGEST_CPU_TIME_S = 1e9
 _UCRED = struct.Struct("3i")
 
@@ -338,6 +339,22 @@ class Jail:
             raise JailDied("the fork server tells of a process what cannot be")
         return Exited(status, cpu_time_s, memory_bytes)
 
+    def _end(self, nsjail: "subprocess.Popen[bytes]") -> None:
+        """Kills the fork server, and with it everything in its PID namespace; nsjail reaps it, and ends.
+
+        Killed first, nsjail would leave it to the machine's process 1, which in many a container reaps nothing.
+        """
+        for pid in children(nsjail.pid):
+            with contextlib.suppress(JailDied, OSError, subprocess.TimeoutExpired):
+                pidfd = self.identify(pid)
+                try:
+                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                finally:
+                    os.close(pidfd)
+                nsjail.wait(_END_TIMEOUT_S)
+        nsjail.kill()
+        nsjail.wait()
+
     def close(self) -> None:
         """Ends the jail and everything in it, and removes its folders and groups."""
         if self._control is not None:
@@ -347,8 +364,7 @@ class Jail:
                 watch.close()
         self.refusals = self._decoys = None
         if self._process is not None:
-            self._process.send_signal(signal.SIGKILL)
-            self._process.wait()
+            self._end(self._process)
         if self._group is not None:
             self._group.remove()
         self._log.close()

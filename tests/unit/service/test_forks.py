@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 from tests.certificates import Authority
+from tests.waiting import has_ended, wait_until
 
 import gradebox
 from gradebox import GradeItem, Problem, Verdict
@@ -157,21 +158,27 @@ async def test_errors_and_deadlines_are_the_same_there(front: Front) -> None:
     await asyncio.to_thread(work)
 
 
+def _is_gone(pid: int, created_s: float) -> bool:
+    """Whether the process of that number and that start has ended."""
+    try:
+        process = psutil.Process(pid)
+        return process.create_time() != created_s or has_ended(process)
+    except psutil.NoSuchProcess:
+        return True
+
+
 async def test_the_helper_ends_with_its_process(front: Front) -> None:
-    def helper(client: gradebox.Client) -> tuple[int, int]:
+    def helper(client: gradebox.Client) -> tuple[int, int, float]:
         client.info(timeout_s=TIMEOUT_S)
         (found,) = psutil.Process().children()
-        return os.getpid(), found.pid
+        return os.getpid(), found.pid, found.create_time()
 
     def work() -> None:
         with gradebox.Client(front.target) as client:
             client.info()
-            pid, found = in_fork(lambda: helper(client))
+            pid, found, created_s = in_fork(lambda: helper(client))
             assert pid != os.getpid()
-            end_s = time.monotonic() + 20
-            while psutil.pid_exists(found) and time.monotonic() < end_s:
-                time.sleep(0.05)
-            assert not psutil.pid_exists(found)
+            assert wait_until(lambda: _is_gone(found, created_s))
 
     await asyncio.to_thread(work)
 
