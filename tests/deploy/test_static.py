@@ -84,6 +84,15 @@ def test_the_containerfiles_of_sandbox_images_have_no_faults(checkers: None, rep
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_containerfiles_of_sandbox_images_need_nothing_that_podmans_own_format_drops(repository: Path) -> None:
+    """It has no SHELL: a build that relied on its pipefail would go on after a failed check of a hash."""
+    for file in (repository / "sandbox_images").glob("*/Containerfile"):
+        for line in file.read_text().splitlines():
+            words = line.split()
+            assert words[:1] != ["SHELL"], file
+            assert words[:1] == ["#"] or "|" not in words, (file, line)
+
+
 def test_the_entry_point_is_a_script_that_can_be_parsed(deploy: Path) -> None:
     assert subprocess.run(["sh", "-n", str(deploy / "entrypoint.sh")], check=False).returncode == 0
     assert (deploy / "entrypoint.sh").stat().st_mode & 0o111
