@@ -101,6 +101,11 @@ def unpack_layout(archive: Path, layout: Path) -> None:
         if isinstance(error, BadArchive):
             raise
         raise BadArchive(f"{archive}: not an OCI archive (an uncompressed tar): {error}") from None
+    if not (layout / "index.json").exists():
+        raise BadArchive(
+            f"{archive}: not an OCI archive (it has no index.json): `podman save --format oci-archive` writes one, and"
+            " `docker save` from Docker 25 on"
+        )
 
 
 def _read_json(place: Path) -> Any:

@@ -179,3 +179,10 @@ def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
     archive.write_bytes(io.BytesIO(b"x" * 2000).getvalue())
     with pytest.raises(BadArchive, match="not an OCI archive"):
         unpack_layout(archive, tmp_path)
+
+
+def test_an_archive_in_dockers_own_form_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    archive = tmp_path / "image.tar"
+    archive.write_bytes(tar([Entry("manifest.json", b"[]"), Entry("0123/layer.tar", b"1")]))
+    with pytest.raises(BadArchive, match=r"no index\.json\): `podman save --format oci-archive` writes one"):
+        unpack_layout(archive, tmp_path / "layout")
