@@ -24,7 +24,7 @@ from gradebox_engine.jail.launch import (
     credentials_of,
 )
 from gradebox_engine.jail.refusals import makes_process
-from gradebox_engine.jail.tree import children, read_proc
+from gradebox_engine.jail.tree import below, peak_bytes
 from gradebox_engine.limits import Limits
 from gradebox_inside.orders import HELLO
 
@@ -204,15 +204,7 @@ class SandboxedProcess(Channel):
 
     def peak_memory_bytes(self) -> int:
         """The most memory that the process, or any that it started, has had so far; of those that are there."""
-        peak_bytes, waiting = 0, [self.host_pid]
-        while waiting:
-            pid = waiting.pop()
-            _, found, rest = read_proc(pid, "status").partition(b"VmHWM:")
-            if found:
-                peak_bytes = max(peak_bytes, int(rest.split(None, 1)[0]) << 10)
-            if self.counts_jail:
-                waiting += children(pid)
-        return peak_bytes
+        return max(map(peak_bytes, below(self.host_pid) if self.counts_jail else (self.host_pid,)))
 
     def _kill(self) -> None:
         if self.pidfd >= 0:
@@ -225,11 +217,11 @@ class SandboxedProcess(Channel):
         """Kills the process and everything that it started, and reaps it. Raises JailDied."""
         if self.exited is None:
             # The kernel adds up what children had where a parent waits for them; those that die with it are not in it.
-            peak_bytes = self.peak_memory_bytes() if self.counts_jail else 0
+            lost_bytes = self.peak_memory_bytes() if self.counts_jail else 0
             self._kill()
             try:
                 exited = self._jail.reap(self.jail_pid)
-                self.exited = replace(exited, memory_bytes=max(exited.memory_bytes, peak_bytes))
+                self.exited = replace(exited, memory_bytes=max(exited.memory_bytes, lost_bytes))
             finally:
                 self._close()
         return self.exited

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _LOOK_S = 0.02
+_MOST_FOLLOWED = 256  # processes of a program; it may have 64
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _STACKS_BYTES = 512 << 20  # what 64 threads reserve for their stacks; hardly any of it is ever touched
 
@@ -72,6 +73,21 @@ def children(pid: int) -> list[int]:
         for thread in os.listdir(f"/proc/{pid}/task"):
             found += map(int, read_proc(pid, f"task/{thread}/children").split())
     return found
+
+
+def below(pid: int) -> list[int]:
+    """A process and those below it. One that forks without end, faster than it is looked at, is not followed so far."""
+    family = [pid]
+    for member in family:
+        if len(family) > _MOST_FOLLOWED:
+            break
+        family += children(member)
+    return family
+
+
+def peak_bytes(pid: int) -> int:
+    """The most memory that a process has had so far, in bytes; 0 when it is gone."""
+    return _kibibytes(read_proc(pid, "status"), b"VmHWM")
 
 
 def _kibibytes(text: bytes, *names: bytes) -> int:
@@ -203,16 +219,10 @@ class ProcessTree:
                 self._account()
             self._bound(sandboxes)
 
-    def _below(self, pid: int) -> list[int]:
-        family = [pid]
-        for member in family:
-            family += children(member)
-        return family
-
     def _bound(self, sandboxes: list[int]) -> None:
         """Ends the largest sandbox when together they have more memory than the limit."""
         limit = self._limit_bytes
-        families = {pid: self._below(pid) for pid in sandboxes}
+        families = {pid: below(pid) for pid in sandboxes}
 
         def used(of: int) -> int:
             return sum(max(0, _resident_bytes(pid) - self._base_bytes) for pid in families[of])

@@ -101,3 +101,9 @@ def test_fields_of_proc() -> None:
     assert not tree._is_ending(b"SigPnd:\t0000000000000200\nShdPnd:\t0000000000000000\nSigBlk:\t0000000000000100\n")
     assert tree._seen(1 << 29) is None
     assert tree.children(1 << 29) == []
+
+
+def test_a_chain_of_forks_without_end_is_not_followed_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each process has started another when it is looked at: the look would never come to kill any of them."""
+    monkeypatch.setattr(tree, "children", lambda pid: [pid + 1])
+    assert tree.below(10) == [*range(10, 10 + tree._MOST_FOLLOWED + 1)]
