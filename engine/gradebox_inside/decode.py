@@ -64,10 +64,10 @@ class _State:
         if self.nodes < 0:
             raise OverBudget("nodes")
 
-    def check_keys(self) -> None:
-        """Before a table is made: of two kinds of keys, comparing one with the other takes quadratic time."""
-        if self.decimals and self.large:
-            raise OverBudget("keys beside a Decimal and a large int")
+    @property
+    def costly_keys(self) -> bool:
+        """Whether there were values that take quadratic time to compare, as keys of one table."""
+        return self.decimals and self.large
 
 
 def decode(
@@ -233,11 +233,6 @@ def _get_packed_list(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int
     return list(items), p
 
 
-def _make_dict(keys: list[Any], values: list[Any], st: _State) -> dict[Any, Any]:
-    st.check_keys()
-    return make_dict(keys, values)
-
-
 def _get_dict(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
     n = _count(d, p, depth, st, 2)
     st.nodes -= n
@@ -251,7 +246,7 @@ def _get_dict(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
         keys.append(key)
         value, p = table[d[p]](d, p, depth, st)
         values.append(value)
-    return _make_dict(keys, values, st), p
+    return make_dict(keys, values, st.costly_keys), p
 
 
 def _listed(d: bytes, p: int, depth: int, st: _State) -> tuple[list[Any], int]:
@@ -266,14 +261,12 @@ def _listed(d: bytes, p: int, depth: int, st: _State) -> tuple[list[Any], int]:
 
 def _get_set(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
     items, p = _listed(d, p + 1, depth, st)
-    st.check_keys()
-    return set(elements(items)), p
+    return set(elements(items, st.costly_keys)), p
 
 
 def _get_frozenset(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
     items, p = _listed(d, p + 1, depth, st)
-    st.check_keys()
-    return frozenset(elements(items)), p
+    return frozenset(elements(items, st.costly_keys)), p
 
 
 def _get_range(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
@@ -299,7 +292,7 @@ def _get_slice(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
 
 def _get_keys(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
     items, p = _listed(d, p + 1, depth - 1, st)
-    return _make_dict(items, items, st).keys(), p
+    return make_dict(items, items, st.costly_keys).keys(), p
 
 
 def _get_values(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
@@ -311,7 +304,7 @@ def _get_pairs(d: bytes, p: int, depth: int, st: _State) -> tuple[Any, int]:
     items, p = _listed(d, p + 1, depth - 1, st)
     if not all(type(pair) is tuple and len(pair) == 2 for pair in items):
         raise CodecError("pairs expected")
-    return _make_dict([pair[0] for pair in items], [pair[1] for pair in items], st).items(), p
+    return make_dict([pair[0] for pair in items], [pair[1] for pair in items], st.costly_keys).items(), p
 
 
 def _get_form(form: Form) -> Get:

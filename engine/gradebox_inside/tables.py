@@ -6,7 +6,7 @@ import builtins
 from _operator import eq
 from time import thread_time
 
-from gradebox_inside.values import CodecError
+from gradebox_inside.values import CodecError, OverBudget
 
 globals()["__builtins__"] = vars(builtins).copy()  # programs patch builtins; functions below keep these
 
@@ -26,11 +26,14 @@ _TABLE_S, _TABLE_S_A_KEY = 1.0, 2e-6
 _TEXTS = frozenset({str, bytes})
 
 
-def _is_watched(keys: list[Any]) -> bool:
+def _is_watched(keys: list[Any], costly: bool) -> bool:
     """Whether to watch the time that a table of these keys takes. Raises CodecError where too many would be compared.
 
+    costly: there are keys among them of which comparing one with another may take quadratic time: OverBudget.
     Honest keys are seldom refused: it takes many of one hash, such as the powers of two beyond the 60th.
     """
+    if costly:
+        raise OverBudget("keys beside a Decimal and a large int")
     n = len(keys)
     if n <= _COLLISIONS_FROM or {*map(type, keys)} <= _TEXTS:
         return False
@@ -55,14 +58,17 @@ def _fill(table: Any, n: int, part: Callable[[int, int], Any]) -> Any:
     return table
 
 
-def make_dict(keys: list[Any], values: list[Any]) -> dict[Any, Any]:
-    """The dictionary of these keys and values. Raises CodecError where its keys collide, or take too long."""
-    if _is_watched(keys):
+def make_dict(keys: list[Any], values: list[Any], costly: bool) -> dict[Any, Any]:
+    """The dictionary of these keys and values.
+
+    Raises CodecError where its keys collide, or take too long; OverBudget where they are `costly`.
+    """
+    if _is_watched(keys, costly):
         made: dict[Any, Any] = _fill({}, len(keys), lambda at, to: zip(keys[at:to], values[at:to], strict=True))
         return made
     return dict(zip(keys, values, strict=True))
 
 
-def elements(items: list[Any]) -> Any:
-    """The items, or a set of them where making one has to be watched. Raises CodecError as `make_dict` does."""
-    return _fill(set(), len(items), lambda at, to: items[at:to]) if _is_watched(items) else items
+def elements(items: list[Any], costly: bool) -> Any:
+    """The items, or a set of them where making one has to be watched. Raises as `make_dict` does."""
+    return _fill(set(), len(items), lambda at, to: items[at:to]) if _is_watched(items, costly) else items
