@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import resource
-import socket
 import subprocess
 import time
 import urllib.request
@@ -17,19 +16,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.deploy.test_container import CASES, KINDS
-from tests.images.conftest import gradebox_command
+from tests.deploy.test_container import KINDS, check_verdicts, one_right_less
+from tests.images.conftest import chosen, gradebox_command
 from tests.images.offered import SUMS
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 import gradebox
 from gradebox import Verdict
 from gradebox_engine.images.manifest import load_manifest
-from gradebox_engine.images.recipe import recipe_names, recipes_folder
 
 RUNTIME = os.environ.get("GRADEBOX_TEST_RUNTIME", "podman")
-NAMED = os.environ.get("GRADEBOX_TEST_IMAGES", "python-3.12")
-IMAGES = recipe_names(recipes_folder()) if NAMED == "all" else NAMED.split()
+IMAGES = chosen(os.environ.get("GRADEBOX_TEST_IMAGES", "python-3.12"))
 IDS = "0:2000000:65536"
 PODMAN = RUNTIME == "podman"
 
@@ -44,12 +42,6 @@ def runtime(*arguments: str) -> str:
 def succeeds(*arguments: str) -> bool:
     """Whether the runtime does it."""
     return subprocess.run([RUNTIME, *arguments], capture_output=True, check=False).returncode == 0
-
-
-def free_port() -> int:
-    """A port of this machine that nothing listens at."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def translated(options: list[str]) -> list[str]:
@@ -149,12 +141,7 @@ def test_verdicts_with_the_rights_that_it_is_given(engine_image: str, repository
         pytest.skip(f"{RUNTIME} has no user namespace of a container's own")
     with started(engine_image, tier, translated(options)) as container:
         container.wait()
-        with gradebox.Client(container.target) as client:
-            for program, test, limits, verdict in CASES:
-                (result,) = client.grade([program], tests=[test], limits=limits)
-                assert (program, result.verdict, result.tests[0].message) == (program, verdict, result.tests[0].message)
-            protections = client.info().protections
-        assert any(name.startswith("cgroup") for name in protections) == (tier == "full")
+        check_verdicts(container.target, tier)
         runtime("exec", container.name, *container.probe())
         runtime("stop", "--time", "40", container.name)
         assert container.state("ExitCode") == "0", container.log()
@@ -165,8 +152,7 @@ def test_each_right_is_needed(engine_image: str, repository: Path, kind: str) ->
     """With one capability less there is no engine, or none that can run a program."""
     read, name = KINDS[kind]
     tier, options = read(repository, name)
-    for place in [at for at, word in enumerate(options) if word == "--cap"]:
-        fewer = options[:place] + options[place + 2 :]
+    for _, fewer in one_right_less(options):
         with started(engine_image, tier, translated(fewer)) as container, pytest.raises(AssertionError):
             container.wait()
 

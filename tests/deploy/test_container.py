@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.ports import free_port
 
 import gradebox
 from gradebox import Verdict
@@ -77,8 +77,7 @@ def started(
     repository: Path, log: Path, tier: str, options: list[str]
 ) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """The entry point's engine in a container. Raises NotStarted."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        target = f"127.0.0.1:{free.getsockname()[1]}"
+    target = f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "tests.deploy.container", *options, "sh", str(repository / "deploy/entrypoint.sh")]
     command += ["--listen", target, "--workers", "1", "--require-tier", tier]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -99,17 +98,28 @@ def started(
             process.wait(60)
 
 
+def check_verdicts(target: str, tier: str) -> None:
+    """That the engine there is of this tier, and gives CASES their verdicts."""
+    with gradebox.Client(target) as client:
+        for program, test, limits, verdict in CASES:
+            (result,) = client.grade([program], tests=[test], limits=limits)
+            assert (program, result.verdict, result.tests[0].message) == (program, verdict, result.tests[0].message)
+        protections = client.info().protections
+    assert any(name.startswith("cgroup") for name in protections) == (tier == "full")
+
+
+def one_right_less(options: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Each capability of these options, with the options that are left without it."""
+    for place in [at for at, word in enumerate(options) if word == "--cap"]:
+        yield options[place + 1], options[:place] + options[place + 2 :]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_verdicts_with_the_rights_that_it_is_given(repository: Path, tmp_path: Path, kind: str) -> None:
     read, name = KINDS[kind]
     tier, options = read(repository, name)
     with started(repository, tmp_path / "log", tier, options) as (target, process):
-        with gradebox.Client(target) as client:
-            for program, test, limits, verdict in CASES:
-                (result,) = client.grade([program], tests=[test], limits=limits)
-                assert (program, result.verdict, result.tests[0].message) == (program, verdict, result.tests[0].message)
-            protections = client.info().protections
-        assert any(name.startswith("cgroup") for name in protections) == (tier == "full")
+        check_verdicts(target, tier)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
 
@@ -119,10 +129,9 @@ def test_each_right_is_needed(repository: Path, tmp_path: Path, kind: str) -> No
     """With one capability less there is no engine, or none that can run a program."""
     read, name = KINDS[kind]
     tier, options = read(repository, name)
-    for place in [at for at, word in enumerate(options) if word == "--cap"]:
-        fewer = options[:place] + options[place + 2 :]
+    for capability, fewer in one_right_less(options):
         verdict = Verdict.ENGINE_ERROR
         with contextlib.suppress(NotStarted), started(repository, tmp_path / "log", tier, fewer) as (target, _):
             with gradebox.Client(target) as client:
                 verdict = client.grade(["def f(x): return x + 1"], tests=["assert f(1) == 2"])[0].verdict
-        assert verdict is Verdict.ENGINE_ERROR, f"{options[place + 1]} is not needed"
+        assert verdict is Verdict.ENGINE_ERROR, f"{capability} is not needed"

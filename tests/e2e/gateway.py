@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from tests.ports import free_port
+
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 40.0
 
@@ -23,8 +25,7 @@ class Gateway:
         self, folder: Path, engines: Sequence[str] = (), *more: str, environment: dict[str, str] | None = None
     ):
         self.log = folder / "gateway-log"
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-P", "-m", "gradebox_engine", "gateway", "--listen", f"127.0.0.1:{self.port}"]
         command += [word for engine in engines for word in ("--engine", engine)]

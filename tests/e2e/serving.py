@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.e2e import footprint
+from tests.ports import free_port
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
@@ -40,8 +40,7 @@ class Server:
         own = {"TMPDIR": str(self.temporary), "GRADEBOX_CACHE_BYTES": "0"}
         self._environment = {**os.environ, **own, **(environment or {})}
         self._before_exec = before_exec
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.target = f"127.0.0.1:{free.getsockname()[1]}"
+        self.target = f"127.0.0.1:{free_port()}"
         self._command = [sys.executable, "-P", "-m", "gradebox_engine", "serve", "--listen", self.target]
         self._command += ["--workers", str(workers), "--fronts", str(fronts)]
         self.config_file = folder / "engine.toml"

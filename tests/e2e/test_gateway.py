@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tests.e2e.gateway import Gateway
 from tests.e2e.serving import Server
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="module")
@@ -261,8 +262,7 @@ def _until(condition: Any) -> None:
 
 
 def test_an_engine_that_is_gone_is_no_programs_fault(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        nobody = f"127.0.0.1:{free.getsockname()[1]}"
+    nobody = f"127.0.0.1:{free_port()}"
     with Gateway(tmp_path, [nobody]) as gateway:
         answer = run(gateway, "print(1)")
         assert (answer["status"], answer["run_result"]) == ("SandboxError", None)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.e2e.serving import Server, send
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 import gradebox
@@ -36,8 +37,7 @@ class Shown:
     """A server with HTTP, and what it shows."""
 
     def __init__(self, folder: Path, *, fronts: int) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         environment = {"GRADEBOX_HTTP": f"127.0.0.1:{self.port}", "GRADEBOX_CACHE_BYTES": str(1 << 20)}
         self.server = Server(folder, workers=2, fronts=fronts, environment=environment)
 

@@ -24,7 +24,14 @@ from gradebox_engine.images.store import BuiltImage, Store
 CACHE = Path.home() / ".cache" / "gradebox" / "images"
 OFTEN = "cpp python-scientific"
 NAMED = os.environ.get("GRADEBOX_TEST_IMAGES", OFTEN)
-NAMES = recipe_names(recipes_folder()) if NAMED == "all" else NAMED.split()
+
+
+def chosen(named: str) -> list[str]:
+    """The images of these names, or all of them."""
+    return list(recipe_names(recipes_folder())) if named == "all" else named.split()
+
+
+NAMES = chosen(NAMED)
 
 
 @pytest.fixture(scope="session")

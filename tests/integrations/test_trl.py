@@ -3,7 +3,6 @@
 import gzip
 import math
 import pickle
-import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from datasets import Dataset
 from tests.e2e.serving import Server
 from tests.integrations.conftest import BAD, GOOD, HALF, NONE, TESTS
+from tests.ports import free_port
 from tokenizers import Tokenizer
 from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE
@@ -207,8 +207,7 @@ def test_an_engine_that_goes_away_stops_no_training(
 
 
 def test_what_is_wrong_is_said_at_the_first_call(server: Server) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        nobody = f"127.0.0.1:{free.getsockname()[1]}"
+    nobody = f"127.0.0.1:{free_port()}"
     with pytest.raises(Unavailable):
         ExecutionReward(engine=nobody)(prompts=[""], completions=[GOOD], tests=[TESTS])
     with pytest.raises(InvalidRequest, match="no such column"):

@@ -4,6 +4,7 @@ import asyncio
 import socket
 
 import pytest
+from tests.ports import free_port
 
 import gradebox
 from gradebox_engine.config import InvalidConfig, load_config
@@ -113,8 +114,7 @@ async def test_a_client_asks_for_the_fronts_when_it_has_more_than_one_call(
         return await info(self, request, context)
 
     monkeypatch.setattr(GradingService, "info", counted)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    listen = f"127.0.0.1:{free_port()}"
     front = await start_front(listen=listen, fronts=1)
     async with gradebox.AsyncClient(front.target) as client:
         for _ in range(3):
